@@ -1,0 +1,124 @@
+"""Configuration of the documentation; built by ``tox run -e docs``."""
+
+import os
+import re
+import warnings
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sklearn.exceptions import ConvergenceWarning
+
+import sk_implicit
+
+project = "sk_implicit"
+copyright = "The sk_implicit developers"
+author = "The sk_implicit developers"
+release = version = sk_implicit.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "numpydoc",
+    "myst_parser",
+]
+exclude_patterns = ["_build", "_templates", "examples", "auto_examples/*.ipynb", "sg_execution_times.rst"]
+templates_path = ["_templates"]
+default_role = "py:obj"
+add_function_parentheses = False
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings hold them, with shapes
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+myst_heading_anchors = 3
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+# The changelog and the benchmarks' reports start below a title of the page that includes them.
+suppress_warnings = ["myst.header", "myst.xref_missing", "config.cache"]
+
+# Examples that take seconds are run when the documentation is built. The others are shown with the time
+# they take; SK_IMPLICIT_DOCS_ALL=1 runs them too.
+EVERY = "/plot_"
+QUICK = ("decision_boundary", "from_mlp", "uncertainty")
+warnings.filterwarnings("ignore", category=ConvergenceWarning)
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "/plot_"
+    if os.environ.get("SK_IMPLICIT_DOCS_ALL")
+    else rf"/plot_({'|'.join(QUICK)})\.py",
+    "ignore_pattern": r"^(?!plot_)",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_memory": False,
+    "write_computation_times": False,
+    "plot_gallery": True,
+    "abort_on_example_error": True,
+    "doc_module": ("sk_implicit",),
+    "reference_url": {"sk_implicit": None},
+    "remove_config_comments": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sk_implicit"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "sk_implicit"},
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "header_links_before_dropdown": 8,
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
+    "secondary_sidebar_items": ["page-toc"],
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+}
+html_sidebars = {
+    page: [] for page in ("install", "getting_started", "changelog", "index", "theory", "contributing")
+}
+html_math_renderer = "mathml"  # browsers draw it themselves: no script from elsewhere
+
+
+# Docstrings are written to be read in a terminal: a name that ends with an underscore is no reference there,
+# and |sA| no substitution. Inherited ones refer to scikit-learn's own guide.
+CODE = re.compile(r"(``.*?``|`.*?`_*)")
+FITTED = re.compile(r"(?<![\w\]])([A-Za-z]\w*_)(?!\w)")
+
+
+def _prepare(app, what, name, obj, options, lines):
+    for i, line in enumerate(lines):
+        if line.lstrip().startswith((">>>", "...", ".. ")):
+            continue
+        line = re.sub(r":ref:`([^<`]+?)\s*<[^`]*>`", r"\1", line)
+        parts = CODE.split(line)
+        parts[::2] = [re.sub(r"\|(\w+)\|", r"\\|\1\\|", FITTED.sub(r"``\1``", part)) for part in parts[::2]]
+        lines[i] = "".join(parts)
+
+
+def mathml(node, **options):
+    """Return a formula as MathML."""
+    tex = re.sub(r"\\([td]?frac)(\w)(\w)", r"\\\1{\2}{\3}", node.astext())
+    return tex2mathml(tex, **options)
+
+
+def _inline_math(translator, node):
+    translator.body.append(mathml(node))
+    raise nodes.SkipNode
+
+
+def _display_math(translator, node):
+    translator.body.append(f'<div class="math">{mathml(node, as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Connect what prepares the docstrings, after numpydoc, and what draws formulas."""
+    app.connect("autodoc-process-docstring", _prepare, priority=900)
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_display_math, None))

@@ -1,0 +1,497 @@
+"""What the estimators share: validate, delegate to the layers below, store, warn."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from dataclasses import asdict
+from numbers import Integral, Real
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from . import __version__
+from ._callbacks import CallbackSupport, FitWatch, Watched
+from ._fit_state import FitState, from_plain, to_plain
+from ._infinite_width import InfiniteWidth
+from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
+from .losses import Loss, SquaredError
+from .network import INITS, OUTPUT_INITS, Network, Shape, draw_network
+from .sampling import distinct_rows
+from .scaling import InputScaling, TargetScaling
+from .training import MESSAGES, SOLVERS, History, Objective, train
+from .training.penalty import choose_penalty
+from .training.tangent_system import precision
+from .training.tempering import choose_inputs
+
+# Entries of an (n, m) block in predict: a few tens of MB at any width and number of rows.
+_BLOCK_ENTRIES = 2_000_000
+# Accuracy of predicted equilibria with equilibrium_tol="auto".
+_PREDICT_TOL = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-6}
+# Attributes that hold records or sparse arrays, which are saved as plain values.
+_RECORDS = ("_training", "_posterior", "X_fit_")
+# Where the HTML representation links to.
+_DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
+# Beyond this γ a wide random network has no stable equilibrium (mean-field limit, √2).
+_LARGEST_GAMMA = np.sqrt(2)
+
+
+class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
+    """Base of the estimators: parameters, the story of ``fit``, blocks of rows in ``predict``."""
+
+    _parameter_constraints: dict[str, list] = {
+        "width": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, None, closed="right"),
+        ],
+        "gamma": [Interval(Real, 0, None, closed="neither")],
+        "fit_intercept": ["boolean"],
+        "solver": [StrOptions(set(SOLVERS))],
+        "relevance": [StrOptions({"auto"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
+        "init": [StrOptions(set(INITS))],
+        "output_init": [StrOptions(set(OUTPUT_INITS))],
+        "equilibrium_solver": [StrOptions({"auto", *EQUILIBRIUM_SOLVERS})],
+        "equilibrium_tol": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    _doc_link_module = "sk_implicit"
+    _doc_link_template = _DOCUMENTATION + "/generated/sk_implicit.{estimator_name}.html"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # ------------------------------------------------------------------ fit
+
+    def _watch(self, X, y, sample_weight) -> FitWatch:
+        """Tell the callbacks that ``fit`` begins, with its arguments as they were given."""
+        return FitWatch(self, X, y, sample_weight, max_steps=0 if self._at_infinity else self.max_iter)
+
+    def _fit_network(self, X, Y, weights, scores, watch):
+        """Train on validated rows.
+
+        Parameters
+        ----------
+        X : (n, d) array or CSR array
+            Inputs.
+        Y : (n, k) float array
+            Targets on the user's scale.
+        weights : (n,) array
+            Sample weights; rows of weight 0 are dropped here.
+        scores : callable
+            ``scores(Y, prediction, weights)``, the validation score for early stopping.
+        watch : FitWatch
+            Told of every step, and of the end.
+        """
+        X, Y, weights = distinct_rows(*_drop_weightless(X, Y, weights))
+        self._forget()
+        if self._at_infinity:
+            self._fit_limit(X, Y, weights)
+            watch.ends_fit()
+            return
+        rng = check_random_state(self.random_state)
+        held_out = None
+        if self.early_stopping:
+            (X, Y, weights), held_out = self._split(X, Y, weights, rng)
+
+        previous = getattr(self, "_training", None) if self.warm_start else None
+        if previous is None:
+            training = self._start(X, Y, weights, rng)
+        else:
+            training = self._check_continues(previous, X, Y)
+        start, state = training.start, training.state
+
+        self.input_scale_, self.bias_ = training.inputs.scale, training.inputs.bias
+        self.y_mean_, self.y_scale_ = training.target.mean, training.target.scale
+        dtype = self._training_precision(X)
+        X = self._augment(X).astype(dtype, copy=False)
+        targets = training.target.apply(Y, dtype)
+        objective = Objective(
+            X, targets, weights, start.astype(dtype),
+            centred=self.output_init == "centred",
+            equilibrium_solver=self.equilibrium_solver,
+            equilibrium_tol=None if self.equilibrium_tol == "auto" else self.equilibrium_tol,
+            loss=self._loss(training.target),
+        )  # fmt: skip
+        self._check_start(objective.first)
+        if training.penalty is None:
+            training.penalty = choose_penalty(objective, self.alpha, self.output_init)
+        objective.alpha = training.penalty.absolute
+
+        settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
+        if state is not None and training.solver != self.solver:
+            state.solver_state = None  # another solver starts with a memory of its own
+        training.solver = self.solver
+        training.state = train(
+            objective,
+            Watched(SOLVERS[self.solver](settings), watch),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            validate=self._validator(held_out, start, scores),
+            monitor=self._monitor(watch, start),
+            previous=state,
+        )
+        self._store(training)
+        self._keep_network(objective, training)
+        watch.ends_fit()
+
+    def _training_precision(self, X):
+        """Return float32 where training needs no more digits, and was not asked for more."""
+        digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
+        if self.solver != "lm" or digits < _PREDICT_TOL[np.dtype(np.float32)]:
+            return X.dtype
+        return precision(X.shape[0], X.dtype)
+
+    def _keep_network(self, objective, training):
+        """Keep more of a trained network."""
+
+    def _start(self, X, Y, weights, rng):
+        """Measure the scales and draw the network, before the first step."""
+        n, d = X.shape
+        m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
+        shape = Shape(m=m, p=d + self.fit_intercept, k=Y.shape[1])
+        _require_memory(shape, X.dtype, self.width)
+        target = self._target_scaling(Y, weights)
+        start = draw_network(
+            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype
+        )
+        if self.relevance == "auto":
+            centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
+            inputs = choose_inputs(X, centred, weights, start, bias=self.fit_intercept)
+        else:
+            inputs = InputScaling.of(X, weights, columns=np.ones(d), bias=float(self.fit_intercept))
+        return FitState(inputs=inputs, target=target, start=start, solver=self.solver)
+
+    def _target_scaling(self, Y, weights):
+        """Return what takes targets to the network's scale, and predictions back."""
+        return TargetScaling.of(Y, weights, centre=self.fit_intercept)
+
+    def _loss(self, target) -> Loss:
+        """Return the loss that training minimises, given the scaling of the targets."""
+        return SquaredError()
+
+    def _check_continues(self, training, X, Y):
+        """Refuse to continue a fit with parameters or data that it cannot be continued with."""
+        start = training.start
+        n_outputs, n_inputs = Y.shape[1], X.shape[1] + self.fit_intercept
+        wrong = [
+            f"{what} was {was} and is now {now}"
+            for what, was, now in (
+                ("gamma", start.gamma, self.gamma),
+                ("the number of inputs", start.shape.p, n_inputs),
+                ("the number of outputs", start.shape.k, n_outputs),
+                ("the dtype of X", start.theta.dtype, X.dtype),
+            )
+            if was != now
+        ]
+        if isinstance(self.width, Integral) and start.shape.m != self.width:
+            wrong.append(f"width was {start.shape.m} and is now {self.width}")
+        if wrong:
+            raise ValueError(
+                f"warm_start=True cannot continue the previous fit: {'; '.join(wrong)}. Use "
+                "warm_start=False, or a new estimator, to start again."
+            )
+        return training
+
+    def _split(self, X, Y, weights, rng):
+        """Hold out rows for early stopping."""
+        n = X.shape[0]
+        n_held_out = int(np.ceil(self.validation_fraction * n))
+        if n - n_held_out < 1 or n_held_out < 2:
+            raise ValueError(
+                f"early_stopping=True holds out validation_fraction={self.validation_fraction} of the "
+                f"{n} samples, which leaves {n - n_held_out} to train and {n_held_out} to validate on; "
+                "at least 1 and 2 are needed. Change validation_fraction or set early_stopping=False."
+            )
+        from sklearn.model_selection import train_test_split  # 10 ms of import that few fits need
+
+        kept, held_out = train_test_split(
+            np.arange(n), test_size=n_held_out, random_state=rng, stratify=self._strata(Y)
+        )
+        return tuple((X[rows], Y[rows], weights[rows]) for rows in (kept, held_out))
+
+    def _strata(self, Y):
+        """Return the classes that a split should balance, or None."""
+        return None
+
+    def _validator(self, held_out, start, scores):
+        """Return the function that scores a network on the held-out rows, or None."""
+        if held_out is None:
+            return None
+        X, Y, weights = held_out
+        X = self._augment(X)
+        offset = self._evaluate(start, X)[0] if self.output_init == "centred" else 0.0
+
+        def validate(network):
+            F = self._unscale(self._evaluate(network, X)[0] - offset)
+            return scores(Y, F, weights) if np.isfinite(F).all() else -np.inf
+
+        return validate
+
+    def _augment(self, X):
+        """Return what the network sees of X."""
+        return InputScaling(self.input_scale_, self.bias_).apply(X)
+
+    def _unscale(self, F):
+        """Return predictions on the user's scale."""
+        return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
+
+    def _check_start(self, first):
+        """Refuse a start that has no equilibrium to train from."""
+        result = first.layers.result
+        if result.converged:
+            return
+        missed = self._missed(result)
+        raise ValueError(
+            f"gamma={self.gamma:g} is too large: the equilibrium of the random start was not found for "
+            f"{missed} of {len(result.residual)} rows (‖sA‖₂ = {first.contraction:.2f}; below 1 there is "
+            "exactly one for every input, which a wide network has for gamma < 0.5, and beyond "
+            f"gamma = {_LARGEST_GAMMA:.2f} there is no stable one). Use a smaller gamma."
+        )
+
+    def _store(self, training):
+        """Keep the trained network and what is to be known of it, and word the status."""
+        state, history = training.state, training.state.history
+        theta = state.best_theta.astype(training.start.theta.dtype, copy=False)
+        network = Network.from_theta(theta, training.start.shape, training.start.gamma)
+        self._training = training if self.warm_start else None
+        for name, value in self._attributes_of(network, training.start).items():
+            setattr(self, name, value)
+        self.n_iter_ = history.n_iter
+        self.loss_curve_ = history.loss[1:]
+        self.history_ = asdict(history)
+        self.alpha_ = training.penalty.relative
+        if training.penalty.score is not None:
+            self.loo_score_ = training.penalty.score
+        self.contraction_, _ = network.contraction(tol=1e-8)
+        self.loss_, self.equilibrium_residual_ = state.best_loss, state.equilibrium_residual
+        if self.early_stopping:
+            self.validation_scores_ = history.validation_score[1:]
+            self.best_validation_score_ = state.best_score
+        message = MESSAGES[state.status]
+        if message is not None:
+            warnings.warn(
+                message.format(
+                    solver=self.solver,
+                    max_iter=self.max_iter,
+                    n_iter=self.n_iter_,
+                    tol=self.tol,
+                    loss=self.loss_,
+                    contraction=self.contraction_,
+                    change=history.last_change / max(history.loss[-2:][0], np.finfo(np.float64).tiny),
+                ),
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _attributes_of(self, network, start) -> dict:
+        """Return the fitted attributes that predictions are computed from."""
+        attributes = {name: getattr(network, name[0]) for name in ("A_", "W_", "U_", "V_")}
+        if self.output_init == "centred":
+            attributes |= {f"{name}_init_": getattr(start, name) for name in "AWUV"}
+        return attributes | {"width_": network.shape.m, "gamma_": network.gamma}
+
+    def _adopt(self, network, inputs, target):
+        """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
+        self._training = FitState(inputs, target, network, self.solver)
+        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
+        self.y_mean_, self.y_scale_ = target.mean, target.scale
+        self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
+        self.width_, self.gamma_ = network.shape.m, network.gamma
+        self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())
+        self.contraction_, _ = network.contraction(tol=1e-8)
+        self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
+
+    def _monitor(self, watch, start):
+        """Return what is called after each step: it prints, tells the callbacks, and may stop training."""
+
+        def monitor(progress) -> bool:
+            if self.verbose:
+                self._print_step(progress)
+
+            def attributes():
+                steps = {"n_iter_": progress.n_iter, "contraction_": progress.history.contraction[-1]}
+                network = progress.network.astype(start.theta.dtype)
+                return self._attributes_of(network, start) | steps
+
+            return watch.ends_step(attributes)
+
+        return monitor
+
+    def _print_step(self, progress) -> None:
+        """Print one line for the step just taken."""
+        history = progress.history
+        line = (
+            f"[{type(self).__name__}] step {progress.n_iter:4d}  loss {history.loss[-1]:.6e}  "
+            f"contraction {history.contraction[-1]:.4f}"
+        )
+        if history.validation_score:
+            line += f"  validation score {history.validation_score[-1]:.6f}"
+        print(line, file=sys.stdout, flush=True)
+
+    # -------------------------------------------------------------- predict
+
+    def _tolerance(self, dtype) -> float:
+        """Return the tolerance of predicted equilibria."""
+        if self.equilibrium_tol == "auto":
+            return _PREDICT_TOL[np.dtype(dtype)]
+        return self.equilibrium_tol
+
+    def _validate_X(self, X):
+        """Check X against what was fitted and return it as floats, CSR where sparse."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        fitted = self.X_fit_ if self.width_ == np.inf else self.A_
+        return X.astype(fitted.dtype, copy=False)
+
+    def _networks(self) -> list[Network]:
+        """Return the fitted network and, with a centred start, the start."""
+        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_)]
+        if hasattr(self, "A_init_"):
+            weights = (self.A_init_, self.W_init_, self.U_init_, self.V_init_)
+            networks.append(Network(*weights, gamma=self.gamma_))
+        return networks
+
+    def _raw_predict(self, X) -> np.ndarray:
+        """Return f(x; θ), less f(x; θ₀) with a centred start, on the scaled targets, (n, k)."""
+        X = self._augment(X)
+        if self.width_ == np.inf:
+            return self._predict_limit(X)
+        network, *start = self._networks()
+        F, missed = self._evaluate(network, X)
+        for other in start:
+            F0, missed0 = self._evaluate(other, X)
+            F -= F0
+            missed += missed0
+        self._warn_missed(missed)
+        return F
+
+    def _evaluate(self, network: Network, X):
+        """Return the network's output and the number of rows whose equilibrium was missed."""
+        F = np.empty((X.shape[0], network.shape.k), dtype=network.A.dtype)
+        missed = 0
+        for rows, layers in self._forward_blocks(network, X):
+            F[rows] = network.output(layers)
+            missed += self._missed(layers.result)
+        return F, missed
+
+    def _missed(self, result) -> int:
+        """Count the rows whose equilibrium was not reached."""
+        if result.converged:
+            return 0
+        return int(np.sum(~(result.residual <= self._tolerance(result.solution.dtype))))
+
+    def _forward_blocks(self, network: Network, X):
+        """Run the forward pass on blocks of rows, so that memory does not grow with their number."""
+        step = max(1, _BLOCK_ENTRIES // network.shape.m)
+        for first in range(0, X.shape[0], step):
+            rows = slice(first, first + step)
+            yield (
+                rows,
+                network.forward(X[rows], tol=self._tolerance(X.dtype), solver=self.equilibrium_solver),
+            )
+
+    def _warn_missed(self, missed: int):
+        if missed:
+            warnings.warn(
+                f"The equilibrium of {missed} rows was not reached (equilibrium_tol="
+                f"{self.equilibrium_tol!r}); their predictions are those of the best iterate. The "
+                f"network's contraction is {self.contraction_:.3f} (below 1 is certified): refit with a "
+                "smaller gamma, or use equilibrium_solver='newton_krylov'.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def equilibrium(self, X):
+        """Return the equilibrium z of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, width_)
+            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``.
+        """
+        X = self._augment(self._validate_X(X))
+        self._require_finite("equilibrium(X)")
+        network = self._networks()[0]
+        Z = np.empty((X.shape[0], network.shape.m), dtype=X.dtype)
+        missed = 0
+        for rows, layers in self._forward_blocks(network, X):
+            Z[rows] = layers.Z
+            missed += self._missed(layers.result)
+        self._warn_missed(missed)
+        return Z
+
+    # --------------------------------------------------------------- pickle
+
+    def __getstate__(self):
+        state = {**super().__getstate__(), "_sk_implicit_version": __version__}
+        return state | {name: to_plain(state[name]) for name in _RECORDS if name in state}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_sk_implicit_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by sk_implicit {version} and is loaded by "
+                f"{__version__}; its predictions may differ. Refit it, or install {version}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        state |= {name: from_plain(state[name]) for name in _RECORDS if name in state}
+        super().__setstate__(state)
+
+
+def validate_weights(sample_weight, X) -> np.ndarray:
+    """Return the sample weights as non-negative float64, one per row, not all of them zero."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sample: at least one must be positive.")
+    return weights
+
+
+def _drop_weightless(X, Y, weights):
+    """Leave out rows of weight 0: the fit is that without them, to the bit."""
+    if weights.all():
+        return X, Y, weights
+    kept = weights > 0
+    return X[kept], Y[kept], weights[kept]
+
+
+def _require_memory(shape: Shape, dtype, width) -> None:
+    """Raise before a network is drawn that cannot fit: its weights and one update of them."""
+    needed = 4 * shape.n_weights * np.dtype(dtype).itemsize
+    try:
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not known on this platform
+        return
+    if needed > available:
+        raise MemoryError(
+            f"width={width!r} means a network of width {shape.m} with {shape.n_weights:.3g} weights, which "
+            f"takes at least {needed / 2**30:.3g} GiB to train; this machine has "
+            f"{available / 2**30:.3g} GiB. Use a smaller width (an int is the width itself, a float "
+            "a multiple of the number of samples), or float32 input."
+        )

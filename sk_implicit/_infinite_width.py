@@ -1,0 +1,106 @@
+"""What the estimators do at ``width=numpy.inf``: no weights, but kernel ridge regression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+
+from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
+from .limit import limit_kernel
+from .relevance import learn_relevance
+from .scaling import InputScaling, TargetScaling
+
+# Fitted attributes that only networks of finite width have, and those that only the limit has.
+_FINITE_ONLY = (
+    *("A_", "W_", "U_", "V_", "A_init_", "W_init_", "U_init_", "V_init_", "history_", "contraction_"),
+    *("equilibrium_residual_", "validation_scores_", "best_validation_score_", "_training"),
+)
+_LIMIT_ONLY = ("X_fit_", "dual_coef_")
+
+
+class InfiniteWidth:
+    """The part of `BaseImplicitReLU`, whose parameters it reads, that needs no network."""
+
+    width: float
+    gamma: float
+    fit_intercept: bool
+    relevance: str | None
+    alpha: float | str
+    loss: str
+    _target_scaling: Callable[..., Any]
+    _loss: Callable[..., Any]
+
+    def _forget(self):
+        """Drop what a fit at the other kind of width, or with other parameters, left behind."""
+        stale = _FINITE_ONLY if self._at_infinity else _LIMIT_ONLY
+        for name in (*stale, "loo_score_", "_posterior", "noise_std_"):
+            vars(self).pop(name, None)
+
+    @property
+    def _at_infinity(self) -> bool:
+        return self.width == np.inf
+
+    def _fit_limit(self, X, Y, weights) -> LimitFit:
+        """Train the infinitely wide network on validated rows of positive weight."""
+        if not self.gamma < sqrt(2):
+            raise ValueError(
+                f"gamma={self.gamma:g} is too large for width=inf: the equilibrium of infinite width has a "
+                f"finite norm only for gamma below √2 = {sqrt(2):.4f}. Use a smaller gamma (default 0.4)."
+            )
+        target = self._target_scaling(Y, weights)
+        if not self._loss(target).quadratic:
+            raise ValueError(
+                "width=inf is trained in closed form, which takes the squared error; got "
+                f"loss={self.loss!r}. Use loss='squared_error', or a finite width."
+            )
+        columns, bias = np.ones(X.shape[1]), float(self.fit_intercept)
+        if self.relevance == "auto":
+            centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
+            learnt = learn_relevance(X, centred, weights, gamma=self.gamma, bias=self.fit_intercept)
+            columns, bias = learnt.columns, learnt.bias
+        inputs = InputScaling.of(X, weights, columns=columns, bias=bias)
+        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
+        self.y_mean_, self.y_scale_ = target.mean, target.scale
+        X = inputs.apply(X)
+        fit = fit_limit(X, target.apply(Y, np.float64), weights, gamma=self.gamma, alpha=self.alpha)
+
+        X_fit = X[fit.landmarks]
+        self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
+        self.dual_coef_ = fit.ridge.dual
+        self.width_, self.gamma_ = np.inf, float(self.gamma)
+        self.n_iter_, self.loss_, self.loss_curve_ = 1, fit.loss, [fit.loss]
+        self.alpha_ = fit.penalty.relative
+        if fit.penalty.score is not None:
+            self.loo_score_ = fit.penalty.score
+        self._keep_limit(fit, X, weights)
+        return fit
+
+    def _keep_limit(self, fit: LimitFit, X, weights):
+        """Keep more of a closed-form fit on the augmented rows X."""
+
+    def _predict_limit(self, X) -> np.ndarray:
+        """Return the limit's predictions for augmented rows, on the scaled targets, (n, k)."""
+        F = np.empty((X.shape[0], self.dual_coef_.shape[1]), dtype=X.dtype)
+        landmarks = self.X_fit_.astype(np.float64)
+        for rows in self._limit_blocks(X.shape[0]):
+            cross = limit_kernel(X[rows].astype(np.float64), landmarks, gamma=self.gamma_)
+            F[rows] = cross @ self.dual_coef_
+        return F
+
+    def _limit_blocks(self, n: int):
+        """Cut n rows such that a block of the kernel stays a few tens of MB."""
+        step = max(1, BLOCK_ENTRIES // self.X_fit_.shape[0])
+        return (slice(first, first + step) for first in range(0, n, step))
+
+    def _require_finite(self, method: str):
+        """Refuse what needs weights."""
+        if self.width_ == np.inf:
+            raise ValueError(
+                f"{method} needs the weights of a network of finite width; this "
+                f"{type(self).__name__} was fitted with width=inf, which has none. Fit it with an int or "
+                "float width."
+            )

@@ -1,0 +1,392 @@
+"""`ImplicitReLUClassifier`: the ReLU implicit network as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from ._base import BaseImplicitReLU, validate_weights
+from .losses import CrossEntropy, Loss, SquaredError, log_probabilities
+from .scaling import ClassScaling
+
+# Probabilities of loss="squared_error" stay this far from 0 and 1: its scores are not bounded.
+_CLIPPED = 1e-3
+# Accuracy of predicted equilibria in float64: log-odds are larger than scaled targets, and so are errors.
+_PREDICT_TOL = 1e-10
+
+
+class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
+    r"""ReLU implicit network (deep equilibrium model) for classification.
+
+    The network is that of `ImplicitReLURegressor` [1]_, with one output for two classes and one for each
+    class beyond; its outputs are log-odds, and training minimises the cross-entropy. The default solver
+    takes generalised Gauss-Newton steps in function space: the curvature of the loss, diag(p) − ppᵀ for
+    each row, stands where the regressor has the sample weights.
+
+    Standardise the features first (``StandardScaler``), unless they share one unit already (pixels).
+
+    Parameters
+    ----------
+    width : int or float, default=500
+        Width m of the network. An int is the width itself, a float a multiple of the number of
+        distinct training rows (the over-parameterisation ratio m/n).
+    loss : {"log_loss", "squared_error"}, default="log_loss"
+        Cross-entropy; or the squared error of ±1 targets, one against the rest, which the theorem of
+        [1]_ covers. Probabilities of the latter are (1 + f)/2, what the squared error's minimiser
+        estimates, clipped to [0.001, 0.999] and scaled to a sum of 1.
+    gamma : float, default=0.4
+        Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
+        0.5 a wide random network is certified to have one equilibrium for every input.
+    fit_intercept : bool, default=True
+        Whether to append a 1 to x and to start from the frequencies of the classes.
+    solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
+        How the network is trained: Levenberg-Marquardt (generalised Gauss-Newton) in function space;
+        full-batch gradient descent; minibatch Adam; limited-memory BFGS.
+    relevance : "auto" or None, default=None
+        None takes the features as they are. "auto" learns one scale per feature, before the network is
+        drawn, by the marginal likelihood of the infinitely wide network (automatic relevance
+        determination), with the classes' indicators as its targets: features that do not matter
+        shrink. Probabilities tend to be less calibrated with it.
+    alpha : float or "loo", default="loo"
+        Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
+        kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
+        the leave-one-out loss of the network linearised at its start: in closed form for the squared
+        error, by one Newton step for each row for the cross-entropy.
+    init : {"gaussian", "bernoulli"}, default="gaussian"
+        Entries of A and W at the start: standard normal, or ±1.
+    output_init : {"centred", "gaussian", "zero"}, default="centred"
+        U and V at the start: Gaussian, with the start's random function subtracted from every
+        prediction ("centred"); Gaussian as in [1]_; or zero.
+    equilibrium_solver : str, default="auto"
+        Solver for the equilibria: "auto", or a name registered in `sk_implicit.equilibrium`.
+    equilibrium_tol : float or "auto", default="auto"
+        Relative residual ‖σ(sAz + φ) − z‖/‖z‖ at which an equilibrium counts as reached. "auto":
+        1e-10 (1e-6 in float32) to predict, and as tight as the residuals need while training.
+    max_iter : int, default=50
+        Most steps to take; a step of "adam" is an epoch.
+    tol : float, default=1e-4
+        Training stops when a step lowers the loss by less than this fraction of itself ("gd" and
+        "adam": each of ``n_iter_no_change`` steps; "lm": by less than 50 times this fraction, since a
+        step does the work of many); with early stopping, when the validation score does not rise by
+        ``tol`` for ``n_iter_no_change`` steps.
+    learning_rate : float or "auto", default="auto"
+        Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest
+        curvature of the loss) and of "adam" ("auto" is 0.01).
+    batch_size : int or "auto", default="auto"
+        Rows in a minibatch of "adam"; "auto" is min(200, n_samples).
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the rows, stratified by class, and keep the
+        weights that score best on them.
+    validation_fraction : float, default=0.1
+        Fraction of the rows that early stopping holds out.
+    n_iter_no_change : int, default=10
+        Patience of early stopping, and of the solvers that are not monotone.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply the sample weights. "balanced": inverse to the total
+        sample weight of each class.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
+        the same solver state and penalty. The estimator then keeps that state.
+    random_state : int, RandomState instance or None, default=None
+        Draws the start, the held-out rows and the minibatches.
+    verbose : int, default=0
+        Print one line per step.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted.
+    A_ : ndarray of shape (width_, width_)
+        Weights of the equilibrium.
+    W_ : ndarray of shape (width_, n_features_in_ + 1)
+        Weights of the feature map; the last column is the bias (absent with ``fit_intercept=False``).
+    U_, V_ : ndarray of shape (1, width_) or (n_classes, width_)
+        Output weights; one row for two classes.
+    A_init_, W_init_, U_init_, V_init_ : ndarray
+        The start, which predictions subtract; with ``output_init="centred"`` only.
+    y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
+        What the network's outputs are multiplied by (1 for the cross-entropy) and shifted by: the
+        log-odds of the classes in the training rows, or the mean of the ±1 targets.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had names that are all strings.
+    width_ : int
+        The width in use.
+    gamma_ : float
+        The γ in use.
+    n_iter_ : int
+        Steps taken.
+    loss_ : float
+        The objective at the weights that were kept, per unit of weight: the mean cross-entropy (or
+        half the mean squared error of the scaled targets), plus the penalty.
+    loss_curve_ : list of float of length n_iter_
+        The loss after each step.
+    history_ : dict of lists of length n_iter_ + 1
+        ``loss``, ``squared_error`` (of the probabilities: the Brier score), ``contraction``,
+        ``step_size`` and ``validation_score`` (early stopping only), the start included.
+    alpha_ : float
+        The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
+    loo_score_ : float
+        Share of the start's loss that the network linearised there explains, leave-one-out; with
+        ``alpha="loo"`` only.
+    contraction_ : float
+        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium.
+    equilibrium_residual_ : float
+        The largest relative residual of the training rows' equilibria.
+    validation_scores_ : list of float of length n_iter_
+        Minus the log-loss of the held-out rows after each step; with early stopping only.
+    best_validation_score_ : float
+        The best of them.
+
+    References
+    ----------
+    .. [1] T. Gao, H. Liu, J. Liu, H. Rajan and H. Gao, "A global convergence theory for deep ReLU
+       implicit networks via over-parameterization", ICLR 2022, arXiv:2110.05645.
+    .. [2] Z. Chen, Y. Cao, D. Zou and Q. Gu, "How much over-parameterization is sufficient to learn
+       deep ReLU networks?", ICLR 2021, arXiv:1911.12360.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sk_implicit import ImplicitReLUClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), ImplicitReLUClassifier(width=100, random_state=0))
+    >>> model.fit(X, y).predict_proba(X[:4]).shape
+    (4, 3)
+    """
+
+    _parameter_constraints = {
+        **BaseImplicitReLU._parameter_constraints,
+        "loss": [StrOptions({"log_loss", "squared_error"})],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        width=500,
+        *,
+        loss="log_loss",
+        gamma=0.4,
+        fit_intercept=True,
+        solver="lm",
+        relevance=None,
+        alpha="loo",
+        init="gaussian",
+        output_init="centred",
+        equilibrium_solver="auto",
+        equilibrium_tol="auto",
+        max_iter=50,
+        tol=1e-4,
+        learning_rate="auto",
+        batch_size="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        class_weight=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.width = width
+        self.loss = loss
+        self.gamma = gamma
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.relevance = relevance
+        self.alpha = alpha
+        self.init = init
+        self.output_init = output_init
+        self.equilibrium_solver = equilibrium_solver
+        self.equilibrium_tol = equilibrium_tol
+        self.max_iter = max_iter
+        self.tol = tol
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs. float32 is kept, anything else becomes float64.
+        y : array-like of shape (n_samples,)
+            Classes: numbers or strings.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights: 2 counts as the same row twice, 0 as its absence.
+
+        Returns
+        -------
+        self : ImplicitReLUClassifier
+            The fitted estimator.
+        """
+        watch = self._watch(X, y, sample_weight)
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
+        check_classification_targets(y)
+        weights = validate_weights(sample_weight, X)
+        classes, codes = np.unique(y, return_inverse=True)
+        weights = weights * self._class_weights(classes, codes, weights)[codes]
+        present = np.unique(codes[weights > 0])
+        if len(present) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs rows of at least 2 classes with a positive weight; got "
+                f"{len(present)} class(es): {classes[present]}."
+            )
+        if self.warm_start and getattr(self, "_training", None) is not None:
+            self._check_same_problem(classes)
+        self.classes_ = classes
+        self._fit_network(X, self._encode(codes), weights, self._log_score, watch)
+        return self
+
+    def _class_weights(self, classes, codes, weights) -> np.ndarray:
+        """Return one weight for each class."""
+        if self.class_weight == "balanced":
+            totals = np.bincount(codes, weights, minlength=len(classes))
+            shares = totals / totals.sum() * np.count_nonzero(totals)
+            return np.divide(1, shares, out=np.ones_like(shares), where=shares > 0)
+        return compute_class_weight(self.class_weight, classes=classes, y=classes[codes])
+
+    def _check_same_problem(self, classes) -> None:
+        """Refuse to continue a fit with other classes or another loss."""
+        target = self._training.target if self._training else None
+        fitted = "log_loss" if isinstance(target, ClassScaling) else "squared_error"
+        wrong = []
+        if fitted != self.loss:
+            wrong.append(f"loss was {fitted!r} and is now {self.loss!r}")
+        if not np.array_equal(classes, self.classes_):
+            wrong.append(f"the classes were {self.classes_} and are now {classes}")
+        if wrong:
+            raise ValueError(
+                f"warm_start=True cannot continue the previous fit: {'; '.join(wrong)}. Use "
+                "warm_start=False, or a new estimator, to start again."
+            )
+
+    def _encode(self, codes) -> np.ndarray:
+        """Return the targets: one column for two classes, else one each; in {0, 1}, or ±1."""
+        k = len(self.classes_)
+        indicators = (codes == 1)[:, None] if k == 2 else codes[:, None] == np.arange(k)
+        return np.where(indicators, 1.0, 0.0 if self.loss == "log_loss" else -1.0)
+
+    def _target_scaling(self, Y, weights):
+        """Return the log-odds of the classes as the predictions' origin, or centre and scale of ±1."""
+        if self.loss == "squared_error":
+            return super()._target_scaling(Y, weights)
+        return ClassScaling.of(Y, weights, centre=self.fit_intercept)
+
+    def _loss(self, target) -> Loss:
+        """Return the loss that training minimises."""
+        return SquaredError() if self.loss == "squared_error" else CrossEntropy(target.mean)
+
+    def _tolerance(self, dtype) -> float:
+        """Return the tolerance of predicted equilibria."""
+        if self.equilibrium_tol == "auto" and np.dtype(dtype) == np.float64:
+            return _PREDICT_TOL
+        return super()._tolerance(dtype)
+
+    def _strata(self, Y):
+        """Return the classes of the rows, or None where some has too few of them to be split."""
+        codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
+        _, counts = np.unique(codes, return_counts=True)
+        n_held_out = int(np.ceil(self.validation_fraction * len(Y)))
+        enough = counts.min() >= 2 and min(n_held_out, len(Y) - n_held_out) >= len(counts)
+        return codes if enough else None
+
+    def _log_score(self, Y, F, weights) -> float:
+        """Return minus the log-loss, which early stopping watches."""
+        from sklearn.metrics import log_loss
+
+        codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
+        P = self._probabilities(F).astype(np.float64)
+        return -log_loss(codes, P, sample_weight=weights, labels=np.arange(P.shape[1]))
+
+    def _probabilities(self, F) -> np.ndarray:
+        """Return the probabilities of the classes for unscaled outputs F, (n, n_classes)."""
+        if self.loss == "log_loss":
+            return np.exp(log_probabilities(F))
+        scores = np.hstack([-F, F]) if F.shape[1] == 1 else F
+        P = np.clip((1 + scores) / 2, _CLIPPED, 1 - _CLIPPED)
+        return P / P.sum(axis=1, keepdims=True)
+
+    def _outputs(self, X) -> np.ndarray:
+        """Return the network's outputs, (n, 1) or (n, n_classes)."""
+        return self._unscale(self._raw_predict(self._validate_X(X)))
+
+    def decision_function(self, X):
+        """Return the scores that decide between the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes the log-odds of ``classes_[1]``; else one score for each class, of which
+            the softmax gives the probabilities. With ``loss="squared_error"``, estimates of the ±1
+            targets.
+        """
+        F = self._outputs(X)
+        return F.ravel() if F.shape[1] == 1 else F
+
+    def predict(self, X):
+        """Predict the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The class with the highest score.
+        """
+        F = self._outputs(X)
+        return self.classes_[(F[:, 0] > 0).astype(int) if F.shape[1] == 1 else np.argmax(F, axis=1)]
+
+    def predict_proba(self, X):
+        """Predict the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        P : ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        return self._probabilities(self._outputs(X))
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        log_P : ndarray of shape (n_samples, n_classes)
+            Logarithms of the probabilities, finite where those underflow.
+        """
+        F = self._outputs(X)
+        return log_probabilities(F) if self.loss == "log_loss" else np.log(self._probabilities(F))

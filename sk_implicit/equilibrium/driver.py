@@ -1,0 +1,253 @@
+"""Validation, blocks of rows, and the registry of solvers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .anderson import anderson
+from .auto import auto
+from .modulus import modulus
+from .newton_krylov import newton_krylov
+from .operators import EquilibriumOperator
+from .picard import gauss_seidel, picard, start_sweeps
+from .problem import FixedPoint, row_norms
+from .result import EquilibriumResult, Rows, Status
+from .stages import Stage, by_corrections, in_turn
+
+SOLVERS: dict[str, Stage] = {
+    "auto": auto,
+    "picard": by_corrections("picard", picard),
+    "gauss_seidel": by_corrections("gauss_seidel", gauss_seidel),
+    "modulus": by_corrections("modulus", modulus),
+    "anderson": by_corrections("anderson", anderson),
+    "newton_krylov": in_turn(by_corrections("gauss_seidel", start_sweeps), newton_krylov),
+}
+
+# Bytes of one array of a block: the dozen or so alive at a time stay in a shared cache, and are
+# small enough for the allocator to reuse.
+_BLOCK_BYTES = 2**22
+# Residual that rounding leaves, in units of the machine precision: the least tolerance.
+_FLOOR = 8
+# Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
+_MODERATE = 2.0**20
+
+
+def solve(
+    A,
+    Phi,
+    *,
+    gamma=None,
+    solver="auto",
+    tol=1e-8,
+    max_iter=500,
+    Z0=None,
+    block_size="auto",
+) -> EquilibriumResult:
+    """Solve the equilibrium equation Z = max(s Z Aᵀ + Φ, 0), s = γ/√m, row by row.
+
+    Where it contracts, the solution is the only one; elsewhere, a solver may find another than
+    another solver does, or none. Float64 problems are solved by float32 corrections to float64
+    residuals.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, m) or EquilibriumOperator
+        Weights of the implicit layer.
+    Phi : ndarray of shape (n, m)
+        Features, a row per sample; never changed. The solution has its precision (float32 or
+        float64; anything else is converted to float64).
+    gamma : float
+        The scalar γ > 0. May be omitted when `A` is an `EquilibriumOperator`.
+    solver : {"auto", "picard", "gauss_seidel", "modulus", "anderson", "newton_krylov"}, \
+            default="auto"
+        "picard" iterates all units at once, "gauss_seidel" group after group, which takes about
+        two thirds of the sweeps; "modulus" does so on a form that contracts faster but inverts a
+        matrix first; "anderson" mixes the last steps; "newton_krylov" also gets where nothing
+        contracts. "auto" takes Gauss-Seidel for rows that need few sweeps, the modulus form for rows
+        that need more, and Newton-Krylov for rows that neither solves.
+    tol : float, default=1e-8
+        Relative residual ‖F(z) − z‖ / ‖z‖ at which a row is done. Not taken below what the
+        precision can reach.
+    max_iter : int, default=500
+        Largest number of iterations of a row.
+    Z0 : ndarray of shape (n, m), optional
+        Start; zero by default. One that solves the equation already costs a single product.
+    block_size : int or "auto", default="auto"
+        Rows solved at a time; bounds the memory.
+
+    Returns
+    -------
+    EquilibriumResult
+        The solution with its residuals, status and cost. Reaching `max_iter` is reported there,
+        not raised.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, an entry is not finite, or an option is unknown.
+    """
+    return _solve(A, Phi, None, "Phi", False, gamma, solver, tol, max_iter, Z0, block_size)
+
+
+def solve_adjoint(
+    A,
+    B,
+    active,
+    *,
+    gamma=None,
+    solver="auto",
+    tol=1e-8,
+    max_iter=500,
+    Z0=None,
+    block_size="auto",
+) -> EquilibriumResult:
+    """Solve the adjoint equation Λ = 1[active] ∘ (s Λ A + B), s = γ/√m.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, m) or EquilibriumOperator
+        Weights of the implicit layer.
+    B : ndarray of shape (n, m) or (m,)
+        Right-hand side; a single row stands for n equal ones.
+    active : bool ndarray of shape (n, m)
+        Activation pattern 1[Z > 0].
+    gamma, solver, tol, max_iter, Z0, block_size
+        As in `solve`.
+
+    Returns
+    -------
+    EquilibriumResult
+        As in `solve`.
+    """
+    return _solve(A, B, active, "B", True, gamma, solver, tol, max_iter, Z0, block_size)
+
+
+def solve_tangent(
+    A,
+    R,
+    active,
+    *,
+    gamma=None,
+    solver="auto",
+    tol=1e-8,
+    max_iter=500,
+    Z0=None,
+    block_size="auto",
+) -> EquilibriumResult:
+    """Solve the tangent equation dZ = 1[active] ∘ (s dZ Aᵀ + R), s = γ/√m.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, m) or EquilibriumOperator
+        Weights of the implicit layer.
+    R : ndarray of shape (n, m) or (m,)
+        Right-hand side; a single row stands for n equal ones.
+    active : bool ndarray of shape (n, m)
+        Activation pattern 1[Z > 0].
+    gamma, solver, tol, max_iter, Z0, block_size
+        As in `solve`.
+
+    Returns
+    -------
+    EquilibriumResult
+        As in `solve`.
+    """
+    return _solve(A, R, active, "R", False, gamma, solver, tol, max_iter, Z0, block_size)
+
+
+def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_size):
+    """Validate, then solve block by block."""
+    operator = _checked_operator(A, gamma)
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be one of {sorted(SOLVERS)}; got {solver!r}.")
+    if not tol >= 0:
+        raise ValueError(f"tol must be a number >= 0; got {tol!r}.")
+    if max_iter < 1:
+        raise ValueError(f"max_iter must be an integer >= 1; got {max_iter!r}.")
+    c, active, Z0 = _checked_rows(operator.m, c, active, Z0, name)
+    n, m = c.shape
+    if block_size == "auto":
+        block_size = max(_BLOCK_BYTES // (m * c.itemsize), 64)
+        block_size = max(-(-n // max(-(-n // block_size), 1)), 1)  # blocks of equal size
+    elif not (isinstance(block_size, int | np.integer) and block_size >= 1):
+        raise ValueError(f"block_size must be 'auto' or an integer >= 1; got {block_size!r}.")
+    tol = max(tol, _FLOOR * float(np.finfo(c.dtype).eps))
+    solution, residual = np.empty((n, m), c.dtype), np.empty(n)
+    n_iter, worst, cost = 0, Status.CONVERGED.value, 0.0
+    used: list[str] = []
+    for start in range(0, n, block_size):
+        rows = slice(start, min(start + block_size, n))
+        block = FixedPoint(operator, adjoint, c[rows], None if active is None else active[rows])
+        Z = solution[rows]
+        if Z0 is not None:
+            Z[:] = Z0[rows] if active is None else np.where(active[rows], Z0[rows], 0)
+            if active is not None:
+                Z *= active[rows]  # the solvers keep inactive entries at 0, so they must start there
+        part = _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name)
+        residual[rows] = part.residual
+        n_iter = max(n_iter, int(part.n_iter.max()))
+        worst = max(worst, int(part.status.max()))
+        cost += part.cost * len(Z) / n
+        used += [name for name in part.used if name not in used]
+    return EquilibriumResult(solution, n_iter, residual, Status(worst), "+".join(used) or solver, cost)
+
+
+def _solve_block(
+    solver: Stage, block: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: int, name: str
+) -> Rows:
+    """Solve a block with its rows brought to a moderate norm; the equations are homogeneous."""
+    with np.errstate(over="ignore", under="ignore"):
+        norm = row_norms(block.c)
+    rows = np.flatnonzero(~((norm > 1 / _MODERATE) & (norm < _MODERATE)))
+    if rows.size:
+        largest = np.abs(block.c[rows]).max(axis=1)
+        if not np.all(np.isfinite(largest)):
+            raise ValueError(f"{name} contains NaN or infinity; every entry must be finite.")
+        # Powers of two change no digit.
+        exponent = np.frexp(largest)[1][:, None]
+        block.c = block.c.copy()
+        block.c[rows] = np.ldexp(block.c[rows], -exponent)
+        Z[rows] = np.ldexp(Z[rows], -exponent) if warm else 0
+    part = solver(block, Z, warm, tol, np.full(len(Z), max_iter))
+    if rows.size:
+        Z[rows] = np.ldexp(Z[rows], exponent)
+    return part
+
+
+def _checked_operator(A, gamma) -> EquilibriumOperator:
+    if isinstance(A, EquilibriumOperator):
+        if gamma is not None and float(gamma) != A.gamma:
+            raise ValueError(f"gamma={gamma!r} differs from that of the operator, {A.gamma}.")
+        return A
+    if gamma is None:
+        raise ValueError("gamma must be given when A is an array; got None.")
+    return EquilibriumOperator(A, gamma)
+
+
+def _checked_rows(m: int, c, active, Z0, name: str):
+    """Return right-hand side, mask and start as arrays of matching shapes; values are not copied."""
+    c = np.asarray(c)
+    if c.dtype not in (np.float32, np.float64):
+        if c.dtype.kind not in "biuf":
+            raise ValueError(f"{name} must hold real numbers; got dtype {c.dtype}.")
+        c = c.astype(np.float64)
+    if active is not None:
+        active = np.asarray(active)
+        if active.dtype != bool or active.ndim != 2 or active.shape[1] != m:
+            raise ValueError(
+                f"active must be a boolean array of shape (n, {m}); got dtype {active.dtype} and "
+                f"shape {active.shape}. Pass Z > 0."
+            )
+        if c.shape == (m,):
+            c = np.broadcast_to(c, active.shape)
+    if c.ndim != 2 or c.shape[1] != m:
+        raise ValueError(f"{name} must have shape (n, {m}) to match A; got shape {c.shape}.")
+    if active is not None and active.shape != c.shape:
+        raise ValueError(f"active must have the shape of {name}, {c.shape}; got {active.shape}.")
+    if Z0 is not None:
+        Z0 = np.asarray(Z0)
+        if Z0.shape != c.shape:
+            raise ValueError(f"Z0 must have the shape of {name}, {c.shape}; got {Z0.shape}.")
+        if Z0.dtype.kind not in "biuf" or not np.all(np.isfinite(Z0)):
+            raise ValueError("Z0 must hold finite real numbers.")
+    return c, active, Z0

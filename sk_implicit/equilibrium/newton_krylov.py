@@ -1,0 +1,147 @@
+"""Semi-smooth Newton-Krylov: linear solves on the activation pattern of the moment.
+
+With D = 1[g > 0], g = z M + c (or D the mask of a linear problem), the step δ solves
+
+    δ − D ∘ (δ M) = F(z) − z,
+
+by GMRES in float32 over a block of rows at once: the operator is one product. The equation is
+piecewise linear, so that the last step, on the right pattern, is exact but for the accuracy of
+the linear solve. The residual along the step, F(z + tδ) − (z + tδ) with g(t) = g + t δ M, costs
+no further products, so the line search is free. Rows on which GMRES fails, as it must when the
+spectrum of D ∘ M surrounds 1, are solved by a dense factorisation on their active units.
+
+Newton contracts only near a solution: `driver` lets Gauss-Seidel sweeps come before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, gmres
+
+from .problem import FixedPoint, row_norms
+from .result import OPEN, Rows, row_status
+
+# Bytes of the Krylov basis: bounds the rows solved at once.
+_BASIS_BYTES = 2**26
+_RESTART = 30
+_CYCLES = 2
+# Accuracy asked of GMRES for the block, and of each row before it is solved densely.
+_LINEAR_TOL = 1e-4
+_ROW_TOL = 0.05
+# Steps tried by the line search, and the decrease that is enough.
+_LENGTHS = 0.5 ** np.arange(7)
+_DECREASE = 1e-4
+# A row must halve its best residual within this many steps.
+_PATIENCE = 12
+
+
+def newton_krylov(problem: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: np.ndarray) -> Rows:
+    """Solve a block of rows; an iteration is one Newton step with its linear solve."""
+    best = Rows.start(Z, "newton_krylov")
+    if not warm:
+        np.maximum(problem.c, 0, out=Z)
+    b, m = problem.shape
+    size = max(_BASIS_BYTES // (4 * m * (_RESTART + 2)), 1)
+    for start in range(0, b, size):
+        rows = np.arange(start, min(start + size, b))
+        with np.errstate(all="ignore"):
+            best.merge(rows, _newton(problem.take(rows), Z[rows], tol, max_iter[rows]))
+    return best
+
+
+def _newton(problem: FixedPoint, z: np.ndarray, tol: float, max_iter: np.ndarray) -> Rows:
+    b = len(z)
+    unit = problem.c.itemsize / 8
+    best = Rows.start(z.copy())
+    rows = np.arange(b)
+    history = np.full((b, _PATIENCE), np.inf)
+    dense = np.zeros(b, bool)
+    while True:
+        g = problem.preactivation(z, out=np.empty_like(z))
+        best.cost += unit * len(rows) / b
+        active = g > 0 if problem.active is None else problem.active
+        r = np.where(active, g, 0) - z
+        step, size = row_norms(r), row_norms(z)
+        now = np.where(step == 0, 0.0, step / size)
+        best.update(rows, z, now)
+        stuck = best.residual[rows] > 0.5 * history[rows, 0]
+        history[rows] = np.column_stack([history[rows, 1:], best.residual[rows]])
+        status = row_status(
+            best.residual[rows] <= tol, best.n_iter[rows] >= max_iter[rows], ~np.isfinite(step), stuck
+        )
+        best.status[rows] = status
+        keep = status == OPEN
+        if not keep.any():
+            return best
+        problem, rows = problem.take(keep), rows[keep]
+        z, g, r, active, step = z[keep], g[keep], r[keep], active[keep], step[keep]
+        delta, products = _linear_solve(problem, active, r / step[:, None], dense[rows])
+        delta *= step[:, None]
+        w = delta @ problem.operator.scaled(delta.dtype, problem.adjoint)
+        error = row_norms(delta - active * w - r)
+        dense[rows] |= ~(error <= _ROW_TOL * step)
+        for i in np.flatnonzero(dense[rows]):
+            delta[i] = _dense_solve(problem, active[i], r[i], delta[i])
+            products += 2 / 3 * np.count_nonzero(active[i]) ** 3 / (2 * z.shape[1] ** 2 * len(rows))
+            w[i] = delta[i] @ problem.operator.scaled(delta.dtype, problem.adjoint)
+        best.cost += (unit + products) * len(rows) / b
+        best.n_iter[rows] += 1
+        length = _line_search(problem.active, z, g, delta, w, step)
+        z = z + length[:, None] * delta
+
+
+def _linear_solve(problem, active, r, skip) -> tuple[np.ndarray, float]:
+    """Solve δ − D∘(δ M) = r for all rows but `skip` by GMRES; rows of r have norm one."""
+    chosen = np.flatnonzero(~skip)
+    solution = r.copy()
+    if not chosen.size:
+        return solution, 0.0
+    single = np.dtype(np.float32 if problem.operator.fits_float32 else np.float64)
+    M = problem.operator.scaled(single, problem.adjoint)
+    D, right = active[chosen], r[chosen].astype(single)
+    products = 0
+
+    def apply(v: np.ndarray) -> np.ndarray:
+        nonlocal products
+        products += 1
+        V = v.reshape(D.shape)
+        return (V - D * (V @ M)).ravel()
+
+    operator = LinearOperator((right.size, right.size), matvec=apply, dtype=single)
+    x, _ = gmres(operator, right.ravel(), rtol=_LINEAR_TOL, atol=0.0, restart=_RESTART, maxiter=_CYCLES)
+    solution[chosen] = x.reshape(D.shape)
+    return solution, products * single.itemsize / 8 * chosen.size / len(r)
+
+
+def _dense_solve(problem, active, r, fallback) -> np.ndarray:
+    """Solve one row exactly: δ = r on inactive units, a linear system on the active ones."""
+    units = np.flatnonzero(active)
+    M = problem.operator.scaled(r.dtype, problem.adjoint)
+    matrix = -M[np.ix_(units, units)].T
+    matrix[np.diag_indices(len(units))] += 1
+    off = np.where(active, 0, r)
+    try:
+        on = np.linalg.solve(matrix, r[units] + (off @ M)[units])
+    except np.linalg.LinAlgError:
+        return fallback
+    off[units] = on
+    return off if np.all(np.isfinite(off)) else fallback
+
+
+def _line_search(mask, z, g, delta, w, step) -> np.ndarray:
+    """Return for each row the first length that lowers ‖F(z) − z‖ enough.
+
+    Where none does, the full step: for a feed-forward network it is right for one more layer,
+    whatever it does to the layers behind.
+    """
+    length = np.zeros(len(z))
+    for t in _LENGTHS:
+        left = np.flatnonzero(length == 0)
+        if not left.size:
+            break
+        at = g[left] + t * w[left]
+        f = np.maximum(at, 0) if mask is None else at * mask[left]
+        new = row_norms(f - z[left] - t * delta[left])
+        length[left[new <= (1 - _DECREASE * t) * step[left]]] = t
+    length[length == 0] = 1
+    return length

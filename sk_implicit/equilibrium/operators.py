@@ -1,0 +1,75 @@
+"""The matrix of an equilibrium in the forms its solvers need, computed once."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+
+
+class EquilibriumOperator:
+    """The map z ↦ s z Aᵀ (and its adjoint λ ↦ s λ A), s = γ/√m, with cached copies of A.
+
+    `A` itself is kept by reference, never copied in its own precision, and must not change while
+    the operator is in use. Copies in other precisions and factorisations are made when a solver
+    first asks for them. Pass the operator in place of `A` when several solves share one matrix.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, m)
+        Weights of the implicit layer, float32 or float64.
+    gamma : float
+        The scalar γ > 0.
+    """
+
+    def __init__(self, A: np.ndarray, gamma: float) -> None:
+        A = np.asarray(A)
+        if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
+            raise ValueError(f"A must be a square matrix of shape (m, m); got shape {A.shape}.")
+        if A.dtype not in (np.float32, np.float64):
+            if A.dtype.kind not in "iuf":
+                raise ValueError(f"A must hold real numbers; got dtype {A.dtype}.")
+            A = A.astype(np.float64)
+        if not (math.isfinite(gamma) and gamma > 0):
+            raise ValueError(f"gamma must be a positive finite number; got {gamma!r}.")
+        if not (A.flags.c_contiguous or A.flags.f_contiguous):
+            A = np.ascontiguousarray(A)
+        largest = max(abs(float(A.max())), abs(float(A.min())))
+        if not math.isfinite(largest):
+            raise ValueError("A contains NaN or infinity; every entry must be finite.")
+        self.A = A
+        self.gamma = float(gamma)
+        self.m = A.shape[0]
+        self.scale = self.gamma / math.sqrt(self.m)
+        # sA must be representable in float32 with room for sums over m terms.
+        self.fits_float32 = largest * self.scale < 1e30
+        self._cache: dict[object, np.ndarray] = {}
+        self._lock = threading.RLock()  # making one array may need another
+
+    def __reduce__(self):
+        return EquilibriumOperator, (self.A, self.gamma)
+
+    def cached(self, key: object, make) -> np.ndarray:
+        """Return the array stored under `key`, computing it with `make()` the first time."""
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = make()
+            return self._cache[key]
+
+    def has(self, key: object) -> bool:
+        """Whether the array stored under `key` is there already."""
+        return key in self._cache
+
+    def scaled(self, dtype: np.dtype, adjoint: bool) -> np.ndarray:
+        """Return M of shape (m, m) with M = sAᵀ, or sA for the adjoint, so that F(z) = σ(zM + c)."""
+        dtype = np.dtype(dtype)
+        sA = self.cached(("scaled", dtype), lambda: self._scale(dtype))
+        return sA if adjoint else sA.T
+
+    def _scale(self, dtype: np.dtype) -> np.ndarray:
+        sA = np.empty_like(self.A, dtype=dtype)
+        # Multiplied in the higher of the two precisions and rounded once.
+        factor = np.result_type(self.A, dtype).type(self.scale)
+        np.multiply(self.A, factor, out=sA, casting="same_kind")
+        return sA

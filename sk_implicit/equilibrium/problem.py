@@ -1,0 +1,68 @@
+"""The three equations as one: z = activate(z M + c), a row per sample.
+
+======== ============= ==================== ==========================
+equation M             c                    activate
+======== ============= ==================== ==========================
+forward  sAᵀ           Φ                    max(·, 0)
+adjoint  sA            B                    1[active] ∘ ·
+tangent  sAᵀ           R                    1[active] ∘ ·
+======== ============= ==================== ==========================
+
+Every solver works on this object, so each is written once and serves all three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .operators import EquilibriumOperator
+
+
+@dataclass(slots=True)
+class FixedPoint:
+    """A block of rows of z = activate(z M + c).
+
+    Attributes
+    ----------
+    operator : EquilibriumOperator
+        The matrix, shared by all blocks.
+    adjoint : bool
+        Whether M is sA rather than sAᵀ.
+    c : ndarray of shape (n, m)
+        Right-hand side; never written to.
+    active : bool ndarray of shape (n, m) or None
+        The fixed activation pattern; None stands for the ReLU.
+    """
+
+    operator: EquilibriumOperator
+    adjoint: bool
+    c: np.ndarray
+    active: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and width of the block."""
+        return self.c.shape
+
+    def take(self, rows: np.ndarray) -> FixedPoint:
+        """Return the problem of some of the rows (indices or a mask)."""
+        active = None if self.active is None else self.active[rows]
+        return FixedPoint(self.operator, self.adjoint, self.c[rows], active)
+
+    def preactivation(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Write z M + c into `out`: one product in the precision of `c`."""
+        A = self.operator.A
+        if A.dtype == self.c.dtype:
+            np.matmul(Z, A if self.adjoint else A.T, out=out)
+            out *= out.dtype.type(self.operator.scale)
+        else:
+            np.matmul(Z, self.operator.scaled(self.c.dtype, self.adjoint), out=out)
+        out += self.c
+        return out
+
+
+def row_norms(X: np.ndarray) -> np.ndarray:
+    """Euclidean norms of the rows."""
+    return np.sqrt(np.einsum("ij,ij->i", X, X))

@@ -1,0 +1,245 @@
+"""Iterative refinement: residuals in the data's precision, corrections in float32.
+
+With g = z M + c at the current z, the remaining correction δ solves, exactly,
+
+    relu:   δ = max(δ M + e, −z),        e = g − z,      since max(a, 0) − z = max(a − z, −z)
+    mask:   δ = 1[active] ∘ (δ M + e)
+
+Once e is formed in the data's precision, no term is a difference of nearly equal numbers, so
+float32 iterations on δ gain several digits at half the cost each. Then z ← z + δ, and the next
+residual tells, in the data's precision, how far the row still is. That product is not lost: its
+step F(z) − z is the first iterate of the next correction. At z = 0, e = c needs no product, so
+a cold start is simply a float32 solve.
+
+Each row of a correction is divided by ‖z‖ (‖c‖ at z = 0): all rows are of order one in float32,
+whatever the scale of the data, and norms are relative residuals. Every decision is taken per row,
+so that a row's answer does not depend on which rows came along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .problem import FixedPoint, row_norms
+from .result import OPEN, Rows, row_status
+
+# Reduction of the residual asked of one correction, by its precision: rounding errors, about
+# eps / (1 - rate) relative to the correction, stay far below.
+_GAIN = {np.dtype(np.float32): 3e-5, np.dtype(np.float64): 1e-13}
+# A correction is aimed this far below the tolerance, against errors of the predicted rate.
+_AIM = 0.9
+# A correction that leaves more than this share of the residual has failed; at most `_EASIEST` is
+# ever asked of one, so that an easy target and a failure cannot be confused.
+_FAILED = 0.9
+_EASIEST = 0.2
+# A patient refinement gives each correction so many sweeps, whatever the measured rate promises,
+# and goes on after so many failures in a row: steps that shrink may yet grow when A is non-normal.
+_PATIENT_SWEEPS = 16
+_PATIENT_FAILURES = 3
+
+
+@dataclass(slots=True)
+class Correction:
+    """The equation of δ for k rows, scaled, stored with **samples as columns**.
+
+    In this layout a group of units is a contiguous slab, which the sweeps rely on.
+
+    Attributes
+    ----------
+    problem : FixedPoint
+        Supplies the matrix M.
+    e : ndarray of shape (m, k)
+        g − z, scaled.
+    low : ndarray of shape (m, k) or None
+        −z, scaled, for the ReLU; None where z = 0 and for a mask.
+    active : bool ndarray of shape (m, k) or None
+        The mask of a linear problem.
+    delta : ndarray of shape (m, k)
+        The first iterate activate(e), the step F(z) − z; receives the solution.
+    first_step : ndarray of shape (k,)
+        Its norm.
+    target : ndarray of shape (k,)
+        Norm of the step at which a row is done, ...
+    against_delta : bool
+        ... as a multiple of ‖δ‖ when this is set (a start at z = 0).
+    budget : ndarray of shape (k,)
+        Iterations each row may take.
+    least : int
+        Iterations each row takes at least, within its budget.
+    gave_up : bool ndarray of shape (k,)
+        Set by the solver for rows it left because they contract too slowly for it.
+    """
+
+    problem: FixedPoint
+    e: np.ndarray
+    low: np.ndarray | None
+    active: np.ndarray | None
+    delta: np.ndarray
+    first_step: np.ndarray
+    target: np.ndarray
+    against_delta: bool
+    budget: np.ndarray
+    least: int
+    gave_up: np.ndarray
+
+    @classmethod
+    def around(
+        cls, problem: FixedPoint, z: np.ndarray | None, scale: np.ndarray, precision: np.dtype
+    ) -> Correction:
+        """Form the correction of the iterate `z` (None for zero); targets are set later."""
+        low = active = None
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if z is None:
+                e = _scaled_columns(problem.c, 1 / scale, precision)
+            else:
+                g = problem.preactivation(z, out=np.empty_like(z))
+                g -= z
+                e = _scaled_columns(g, 1 / scale, precision)
+                if problem.active is None:
+                    low = _scaled_columns(z, -1 / scale, precision)
+            if problem.active is not None:
+                active = np.ascontiguousarray(problem.active.T)
+            delta = activate(e, low, active, out=np.empty_like(e))
+            step = column_norms(delta)
+        k = len(scale)
+        nothing, no = np.zeros(k), np.zeros(k, bool)
+        return cls(problem, e, low, active, delta, step, nothing, z is None, nothing, 0, no)
+
+    def take(self, columns: np.ndarray) -> Correction:
+        """Return the correction of some of the rows."""
+        return Correction(
+            self.problem.take(columns),
+            self.e[:, columns],
+            None if self.low is None else self.low[:, columns],
+            None if self.active is None else self.active[:, columns],
+            self.delta[:, columns],
+            self.first_step[columns],
+            self.target[columns],
+            self.against_delta,
+            self.budget[columns],
+            self.least,
+            self.gave_up[columns],
+        )
+
+    def aim(self, tol: float) -> None:
+        """Set the targets so that a few corrections, sharing the digits evenly, end at `tol`."""
+        start = np.ones_like(self.first_step) if self.against_delta else self.first_step
+        gain = _AIM * tol / start
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = np.maximum(np.ceil(np.log(gain) / np.log(_GAIN[self.e.dtype])), 1)
+        self.target = start * np.minimum(gain ** (1 / parts), _EASIEST)
+
+    def applied(self, z: np.ndarray | None, scale: np.ndarray) -> np.ndarray:
+        """Return z + δ in the precision of the data, exactly zero where the ReLU is off."""
+        if self.low is not None:
+            np.copyto(self.delta, -np.inf, where=self.delta == self.low)
+        new = np.empty(self.delta.shape[::-1], self.problem.c.dtype)
+        np.multiply(self.delta.T, scale[:, None], out=new)
+        if z is not None:
+            new += z
+        if self.low is not None:
+            np.maximum(new, 0, out=new)
+        return new
+
+
+# Solves a correction in place; returns the iterations of each of its rows.
+Corrector = Callable[[Correction], np.ndarray]
+
+
+def refine(
+    problem: FixedPoint,
+    best: Rows,
+    warm: bool,
+    tol: float,
+    max_iter: np.ndarray,
+    correct: Corrector,
+    precision: np.dtype,
+    patient: bool,
+) -> None:
+    """Solve a block of rows by corrections from `correct`.
+
+    Parameters
+    ----------
+    problem : FixedPoint
+        The block, (b, m).
+    best : Rows
+        Its `Z` holds the start (ignored unless `warm`); receives the outcome.
+    warm : bool
+        Whether there is a start.
+    tol : float
+        Relative residual at which a row is done.
+    max_iter : ndarray of shape (b,)
+        Largest number of iterations of each row, residual products included.
+    correct : callable
+        Solves a `Correction`.
+    precision : dtype
+        Precision of the corrections.
+    patient : bool
+        Whether to go on after corrections that fail.
+    """
+    Z = best.Z
+    b, unit = len(Z), problem.c.itemsize / 8
+    rows = np.arange(b)
+    z = Z.copy() if warm else None
+    if not warm:
+        Z[:] = 0
+    gave_up, failures = np.zeros(b, bool), np.zeros(b, np.intp)
+    while True:
+        size = row_norms(problem.c if z is None else z)
+        scale = np.where(size > 0, size, 1.0)
+        task = Correction.around(problem, z, scale, precision)
+        now = np.where(task.first_step == 0, 0.0, np.inf)
+        if z is not None:
+            now = np.where(size > 0, task.first_step, now)
+            now[~np.isfinite(size)] = np.nan
+            best.n_iter[rows] += 1
+            best.cost += unit * len(rows) / b
+        before = best.residual[rows]
+        failures[rows] = np.where(now <= _FAILED * before, 0, failures[rows] + 1)
+        best.update(rows, z, now)
+        status = row_status(
+            best.residual[rows] <= tol,
+            (best.n_iter[rows] >= max_iter[rows]) | gave_up[rows],
+            ~np.isfinite(task.first_step) | ~np.isfinite(size),
+            failures[rows] > (_PATIENT_FAILURES if patient else 0),
+        )
+        best.status[rows] = status
+        keep = status == OPEN
+        if not keep.any():
+            return
+        if not keep.all():
+            task, problem, rows, scale = task.take(keep), problem.take(keep), rows[keep], scale[keep]
+            z = None if z is None else z[keep]
+        # The last product of the budget is the residual of what the correction gives.
+        task.budget = np.maximum(max_iter[rows] - 1 - best.n_iter[rows], 0)
+        task.aim(tol)
+        task.least = _PATIENT_SWEEPS if patient else 0
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            iterations = correct(task)
+            z = task.applied(z, scale)
+        best.n_iter[rows] += iterations
+        best.cost += precision.itemsize / 8 * float(iterations.sum()) / b
+        gave_up[rows] = task.gave_up
+
+
+def _scaled_columns(X: np.ndarray, factor: np.ndarray, precision: np.dtype) -> np.ndarray:
+    """Return (factor ∘ X)ᵀ, contiguous, in the given precision."""
+    out = np.empty(X.shape[::-1], precision)
+    np.copyto(out, X.T, casting="same_kind")
+    out *= factor.astype(precision)
+    return out
+
+
+def activate(g: np.ndarray, low: np.ndarray | None, active: np.ndarray | None, out: np.ndarray) -> np.ndarray:
+    """Write max(g, low), or 1[active] ∘ g, into `out`; `low` None stands for zero."""
+    if active is not None:
+        return np.multiply(g, active, out=out)
+    return np.maximum(g, 0 if low is None else low, out=out)
+
+
+def column_norms(X: np.ndarray) -> np.ndarray:
+    """Euclidean norms of the columns, in float64."""
+    return np.sqrt(np.einsum("ij,ij->j", X, X), dtype=np.float64)

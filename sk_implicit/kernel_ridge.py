@@ -1,0 +1,263 @@
+r"""Kernel ridge regression, exact or on landmarks: the closed form of the linearised network.
+
+With kernel K on n rows, weights W = diag(w) and penalty a, the minimiser of
+½ Σ wᵢ ‖yᵢ − f(xᵢ)‖² + ½ a ‖f‖² is [1]_
+
+    f(x) = k(x)ᵀ C,      (K + a W⁻¹) C = Y,
+
+by a Cholesky factorisation up to `MAX_ROWS` rows. Beyond, f is spanned by p landmarks, a random sample
+of the rows (Nyström's method, "subset of regressors" in [1]_, section 8.3.1). With K_pp = L Lᵀ and
+V = K_np L⁻ᵀ,
+
+    f(x) = k_p(x)ᵀ C,    C = L⁻ᵀ M⁻¹ Vᵀ W Y / a,    M = I + Vᵀ W V / a,
+
+accumulated over blocks of rows, so that memory is of the order p², not n². The variance of the same
+Gaussian process, in units of its amplitude, is, exactly and on landmarks (the deterministic training
+conditional of [1]_, section 8.3.3),
+
+    k(x, x) − ‖T⁻¹ k(x)‖²,  T Tᵀ = K + a W⁻¹,      k(x, x) − ‖v‖² + ‖T⁻¹ v‖²,  v = L⁻¹ k_p(x),  T Tᵀ = M.
+
+References
+----------
+.. [1] C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning", MIT Press 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+
+from .limit import limit_diagonal, limit_kernel
+from .sampling import sample_rows
+from .training.leave_one_out import leave_one_out
+from .training.penalty import MAX_ROWS as MAX_LOO_ROWS
+from .training.penalty import Penalty
+
+# Rows up to which the system is solved exactly; landmarks that stand for more of them.
+MAX_ROWS = 4000
+N_LANDMARKS = 2500
+# Rows of the kernel that are held at a time, and entries of it in a prediction's block.
+_BLOCK_ROWS = 1000
+BLOCK_ENTRIES = 2_000_000
+# Least penalty, relative to the mean of diag K: the coefficients of equal rows with different targets grow
+# as its inverse, and predictions keep the digits that leaves them.
+_LEAST_PENALTY = 1e-10
+# A matrix that is singular to rounding gets up to 10^this times its rounding error on the diagonal.
+_MAX_JITTER = 8
+
+Kernel = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class RidgeSystem:
+    """The factorised system, for one kernel, one penalty and any right-hand sides.
+
+    Attributes
+    ----------
+    penalty : float
+        The penalty a in use.
+    factor : (p, p) array
+        T, lower triangular.
+    prior : (p, p) array or None
+        L, lower triangular; None where every row is a landmark.
+    """
+
+    penalty: float
+    factor: np.ndarray
+    prior: np.ndarray | None
+
+    def variance(self, cross: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+        """Return the variance of f, (r,), for k_p of r rows, (r, p), and k(x, x), (r,)."""
+        return np.maximum(sum(self.split_variance(cross, diagonal)), 0.0)
+
+    def split_variance(self, cross: np.ndarray, diagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variance of f in the span of the landmarks, and what of the prior they leave out."""
+        V = cross.T
+        unspanned = diagonal.astype(np.float64)
+        if self.prior is not None:
+            V = _forward(self.prior, V)
+            unspanned -= np.einsum("pr,pr->r", V, V)
+        S = _forward(self.factor, V)
+        explained = np.einsum("pr,pr->r", S, S)
+        if self.prior is None:
+            return unspanned - explained, np.zeros_like(unspanned)
+        return explained, np.maximum(unspanned, 0.0)
+
+    def inverse_diagonal(self) -> np.ndarray:
+        """Return the diagonal of (T Tᵀ)⁻¹, (p,)."""
+        inverse, _ = dpotri(self.factor, lower=1)
+        return np.diag(inverse).copy()
+
+
+@dataclass(frozen=True, slots=True)
+class RidgeFit:
+    """A fitted kernel ridge regression.
+
+    Attributes
+    ----------
+    system : RidgeSystem
+        What it was solved with.
+    dual : (p, k) array
+        C, in float64: predictions are k_p(x)ᵀ C.
+    residual : (n, k) array
+        Targets less predictions.
+    squared_norm : float
+        ‖f‖² = tr CᵀK_pp C.
+    """
+
+    system: RidgeSystem
+    dual: np.ndarray
+    residual: np.ndarray
+    squared_norm: float
+
+
+def choose_landmarks(n: int) -> np.ndarray:
+    """Return the rows that span the fit: all of them, or a fixed random sample, sorted."""
+    return np.arange(n) if n <= MAX_ROWS else sample_rows(n, N_LANDMARKS)
+
+
+def fit_ridge(
+    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, a: float
+) -> RidgeFit:
+    """Solve the ridge problem.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(rows)`` is the float64 kernel between these training rows and the landmarks, (r, p).
+    landmarks : (p,) int array
+        From `choose_landmarks`.
+    Y : (n, k) array
+        Targets.
+    weights : (n,) array
+        Positive sample weights.
+    a : float
+        The penalty, absolute. It is raised to 1e-10 of the mean of diag K: with 0 the fit interpolates
+        to that accuracy, and equal rows with different targets get their mean.
+    """
+    n = len(Y)
+    Y = Y.astype(np.float64, copy=False)
+    K_pp = kernel(landmarks)
+    scale = float(np.trace(K_pp)) / len(landmarks)
+    rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
+    a = max(a, _LEAST_PENALTY * (scale or 1.0))
+    if len(landmarks) == n:
+        factor, shift = _cholesky(K_pp, a / weights, rounding)
+        C = _backward(factor, _forward(factor, Y))
+        residual = shift[:, None] * C
+        return RidgeFit(RidgeSystem(a, factor, None), C, residual, float(np.sum(C * (Y - residual))))
+    prior, _ = _cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
+    M = np.eye(len(landmarks))
+    b = np.zeros((len(landmarks), Y.shape[1]))
+    for rows in row_blocks(n):
+        V = _forward(prior, kernel(rows).T)
+        weighted = V * (weights[rows] / a)
+        M += weighted @ V.T
+        b += weighted @ Y[rows]
+    factor, _ = _cholesky(M, np.zeros(len(M)), n * np.finfo(np.float64).eps)
+    gamma = _backward(factor, _forward(factor, b))
+    C = _backward(prior, gamma)
+    residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in row_blocks(n)])
+    return RidgeFit(RidgeSystem(a, factor, prior), C, residual, float(np.sum(gamma**2)))
+
+
+def row_blocks(n: int) -> Iterator[np.ndarray]:
+    """Cut n rows into index blocks."""
+    return (np.arange(first, min(first + _BLOCK_ROWS, n)) for first in range(0, n, _BLOCK_ROWS))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFit:
+    """The infinitely wide network, trained to convergence.
+
+    Attributes
+    ----------
+    ridge : RidgeFit
+        The kernel ridge regression it is.
+    landmarks : (p,) int array
+        Training rows that span it.
+    penalty : Penalty
+        The penalty and how it was chosen.
+    loss : float
+        The objective per unit of weight and output.
+    """
+
+    ridge: RidgeFit
+    landmarks: np.ndarray
+    penalty: Penalty
+    loss: float
+
+
+def fit_limit(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha) -> LimitFit:
+    """Train the infinitely wide network: kernel ridge regression with its tangent kernel.
+
+    Parameters
+    ----------
+    X : (n, p) array or CSR array
+        Augmented and scaled inputs.
+    Y : (n, k) array
+        Centred and scaled targets.
+    weights : (n,) array
+        Positive sample weights.
+    gamma : float
+        Scale γ, below √2.
+    alpha : float or "loo"
+        Penalty relative to the weighted mean of diag K. "loo" minimises the leave-one-out error, on a
+        fixed random sample of `training.penalty.MAX_ROWS` rows where there are more.
+    """
+    n = len(Y)
+    landmarks = choose_landmarks(n)
+    kernel = limit_kernel_rows(X, landmarks, gamma)
+    scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
+    if alpha == "loo":
+        rows = sample_rows(n, MAX_LOO_ROWS)
+        choice = leave_one_out(limit_kernel_rows(X, rows, gamma)(rows), Y[rows], weights[rows])
+        unexplained = float(np.average(np.mean(Y[rows] ** 2, axis=1), weights=weights[rows]))
+        score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
+        penalty = Penalty(choice.alpha, choice.alpha * scale, score, len(rows))
+    else:
+        penalty = Penalty(float(alpha), float(alpha) * scale, None, 0)
+    ridge = fit_ridge(kernel, landmarks, Y, weights, penalty.absolute)
+    squares = float(weights @ np.sum(ridge.residual**2, axis=1))
+    loss = 0.5 * (squares + penalty.absolute * ridge.squared_norm) / (weights.sum() * Y.shape[1])
+    return LimitFit(ridge, landmarks, penalty, float(loss))
+
+
+def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:
+    """Return the tangent kernel of infinite width between rows of X and its landmarks, a function of rows."""
+    X_p = X[landmarks].astype(np.float64)
+
+    def kernel(rows: np.ndarray) -> np.ndarray:
+        if np.array_equal(rows, landmarks):
+            return limit_kernel(X_p, gamma=gamma)
+        return limit_kernel(X[rows].astype(np.float64), X_p, gamma=gamma)
+
+    return kernel
+
+
+def _forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return solve_triangular(factor, B, lower=True, check_finite=False)
+
+
+def _backward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return solve_triangular(factor, B, lower=True, trans="T", check_finite=False)
+
+
+def _cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
+    """Factorise K + diag(shift), with a larger shift where rounding asks for it; return both."""
+    for power in (None, *range(_MAX_JITTER + 1)):
+        raised = shift if power is None else shift + rounding * 10.0**power
+        system = K.copy()
+        system.flat[:: len(K) + 1] += raised
+        try:
+            return cholesky(system, lower=True, overwrite_a=True, check_finite=False), raised
+        except LinAlgError:
+            continue
+    raise ValueError(
+        "The kernel matrix is not positive definite even with its diagonal raised; expected finite inputs "
+        f"of moderate size, got a diagonal of up to {np.max(np.diag(K)):.3g}. Standardise the features."
+    )

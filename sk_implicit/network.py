@@ -1,0 +1,197 @@
+r"""The ReLU implicit network: its weights, their start, and its forward pass.
+
+For one row x̃ of the augmented input, width m, s = γ/√m and σ(t) = max(t, 0) [1]_::
+
+    φ = σ(W x̃)/√m          feature map
+    z = σ(s A z + φ)        equilibrium
+    f = U z + V φ           prediction
+
+Everything is batched: rows are samples. Shapes used throughout the package:
+
+=========== ============ =====================================================
+``X``       (n, p)       augmented and scaled inputs x̃, dense or CSR
+``A``       (m, m)       weights of the equilibrium
+``W``       (m, p)       weights of the feature map
+``U, V``    (k, m)       output weights
+``Phi, Z``  (n, m)       feature map and equilibrium
+``F``       (n, k)       predictions
+=========== ============ =====================================================
+
+References
+----------
+.. [1] T. Gao, H. Liu, J. Liu, H. Rajan and H. Gao, "A global convergence theory for deep ReLU
+   implicit networks via over-parameterization", ICLR 2022, arXiv:2110.05645.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from .equilibrium import EquilibriumOperator, EquilibriumResult, solve
+from .spectral import operator_norm
+
+INITS = ("gaussian", "bernoulli")
+OUTPUT_INITS = ("centred", "gaussian", "zero")
+
+
+class Shape(NamedTuple):
+    """Sizes of a network: width m, inputs p (augmented) and outputs k."""
+
+    m: int
+    p: int
+    k: int
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights in A, W, U and V together."""
+        return self.m * (self.m + self.p + 2 * self.k)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What the forward pass computes for a set of rows.
+
+    Attributes
+    ----------
+    X : (n, p) array or CSR array
+        Augmented inputs.
+    Phi, Z : (n, m) arrays
+        Feature map and equilibrium.
+    result : EquilibriumResult
+        How the equilibrium was reached.
+    """
+
+    X: np.ndarray
+    Phi: np.ndarray
+    Z: np.ndarray
+    result: EquilibriumResult
+
+    def take(self, rows) -> Layers:
+        """Return the same layers for a subset of the rows."""
+        return Layers(self.X[rows], self.Phi[rows], self.Z[rows], self.result)
+
+
+class Network:
+    """A ReLU implicit network: four weight matrices, or one flat vector with named views.
+
+    Parameters
+    ----------
+    A, W, U, V : arrays of shapes (m, m), (m, p), (k, m) and (k, m)
+        The weights.
+    gamma : float
+        Scale γ of the equilibrium's weights.
+
+    Notes
+    -----
+    A network is a value: no method changes its weights. What is derived from them (the flat vector,
+    the scaled operator of the equilibrium) is made once, at first use.
+    """
+
+    def __init__(self, A, W, U, V, *, gamma: float):
+        self.A, self.W, self.U, self.V, self.gamma = A, W, U, V, gamma
+        self.shape = Shape(m=A.shape[0], p=W.shape[1], k=U.shape[0])
+
+    @classmethod
+    def from_theta(cls, theta: np.ndarray, shape: Shape, gamma: float) -> Network:
+        """View a flat vector (A, W, U and V one after the other, row by row) as a network."""
+        network = cls(*weight_views(theta, shape), gamma=gamma)
+        network.__dict__["theta"] = theta
+        return network
+
+    def astype(self, dtype) -> Network:
+        """Return the network in another precision: itself, if it is in it already."""
+        if self.theta.dtype == dtype:
+            return self
+        return Network.from_theta(self.theta.astype(dtype), self.shape, self.gamma)
+
+    @cached_property
+    def theta(self) -> np.ndarray:
+        """All weights as one flat vector, (n_weights,)."""
+        return np.concatenate([np.ravel(part) for part in (self.A, self.W, self.U, self.V)])
+
+    @property
+    def s(self) -> float:
+        """The factor s = γ/√m in front of A."""
+        return self.gamma / sqrt(self.shape.m)
+
+    @cached_property
+    def operator(self) -> EquilibriumOperator:
+        """What the equilibrium solvers need of A, made once."""
+        return EquilibriumOperator(self.A, self.gamma)
+
+    def contraction(self, v0: np.ndarray | None = None, tol: float = 1e-4):
+        """Return ‖sA‖₂ and the right singular vector it was found with (see `operator_norm`)."""
+        norm, vector = operator_norm(self.A, v0=v0, tol=tol)
+        return self.s * norm, vector
+
+    def feature_map(self, X) -> np.ndarray:
+        """Return Φ = σ(X Wᵀ)/√m, (n, m)."""
+        Phi = np.asarray(X @ self.W.T)
+        np.maximum(Phi, 0, out=Phi)
+        Phi /= sqrt(self.shape.m)
+        return Phi
+
+    def forward(self, X, *, tol: float, solver: str = "auto", max_iter: int = 500, Z0=None) -> Layers:
+        """Compute feature map and equilibrium of the rows of X."""
+        Phi = self.feature_map(X)
+        result = solve(self.operator, Phi, gamma=self.gamma, solver=solver, tol=tol, max_iter=max_iter, Z0=Z0)
+        return Layers(X, Phi, result.solution, result)
+
+    def output(self, layers: Layers) -> np.ndarray:
+        """Return F = Z Uᵀ + Φ Vᵀ, (n, k)."""
+        return layers.Z @ self.U.T + layers.Phi @ self.V.T
+
+
+def weight_views(theta: np.ndarray, shape: Shape):
+    """Return A, W, U and V as views of the flat vector ``theta``."""
+    m, p, k = shape
+    parts, start = [], 0
+    for rows, columns in ((m, m), (m, p), (k, m), (k, m)):
+        stop = start + rows * columns
+        parts.append(theta[start:stop].reshape(rows, columns))
+        start = stop
+    return tuple(parts)
+
+
+def draw_network(
+    shape: Shape,
+    gamma: float,
+    rng: np.random.RandomState,
+    *,
+    init: str = "gaussian",
+    output_init: str = "centred",
+    dtype=np.float64,
+) -> Network:
+    """Draw the random start of [1]_.
+
+    Parameters
+    ----------
+    shape : Shape
+        Sizes of the network.
+    gamma : float
+        Scale γ.
+    rng : numpy.random.RandomState
+        Source of the draws. A, W, U and V are drawn in this order, in float64 whatever the
+        ``dtype``, so that a seed means the same network in every precision.
+    init : {"gaussian", "bernoulli"}, default="gaussian"
+        Entries of A and W: standard normal, or ±1 with equal probability.
+    output_init : {"centred", "gaussian", "zero"}, default="centred"
+        U and V: standard normal ("centred" and "gaussian"), or zero.
+    dtype : numpy dtype, default=float64
+        Precision of the weights.
+    """
+    theta = np.empty(shape.n_weights, dtype=dtype)
+    A, W, U, V = weight_views(theta, shape)
+    for part in (A, W):
+        if init == "bernoulli":
+            part[...] = 2 * rng.randint(0, 2, size=part.shape) - 1
+        else:
+            part[...] = rng.standard_normal(part.shape)
+    for part in (U, V):
+        part[...] = 0 if output_init == "zero" else rng.standard_normal(part.shape)
+    return Network.from_theta(theta, shape, gamma)

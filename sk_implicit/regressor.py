@@ -1,0 +1,387 @@
+"""`ImplicitReLURegressor`: the ReLU implicit network as a scikit-learn regressor."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._base import BaseImplicitReLU, validate_weights
+from ._predictive import PredictiveUncertainty
+from .from_mlp import embed
+
+
+class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertainty):
+    r"""ReLU implicit network (deep equilibrium model) for regression.
+
+    The prediction for a row x is that of a network of infinitely many layers with tied weights [1]_:
+
+    .. math::
+
+        z = \sigma\!\left(\frac{\gamma}{\sqrt m} A z + \phi(x)\right), \qquad
+        f(x) = U z + V \phi(x), \qquad
+        \phi(x) = \frac{1}{\sqrt m} \sigma(W \tilde x),
+
+    where :math:`\sigma(t) = \max(t, 0)`, m is the width and x̃ is x with its features scaled by
+    relevance and a constant appended, at unit root mean square norm. All four weight matrices are
+    trained, by default in function space: Levenberg-Marquardt steps on the tangent kernel, a dozen of
+    them instead of thousands of epochs.
+
+    Standardise the features first (``StandardScaler``); the targets are centred and scaled inside.
+
+    Parameters
+    ----------
+    width : int or float, default=500
+        Width m of the network. An int is the width itself, a float a multiple of the number of
+        distinct training rows (the over-parameterisation ratio m/n). `numpy.inf` is the limit: kernel ridge
+        regression with the tangent kernel of infinite width, solved in closed form (see Notes).
+    gamma : float, default=0.4
+        Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
+        0.5 a wide random network is certified to have one equilibrium for every input; the limit
+        exists below √2.
+    fit_intercept : bool, default=True
+        Whether to append a 1 to x and to centre the targets.
+    solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
+        How the network is trained: Levenberg-Marquardt in function space; full-batch gradient descent
+        (the algorithm of [1]_); minibatch Adam; limited-memory BFGS.
+    relevance : "auto" or None, default="auto"
+        "auto" learns one scale per feature by the marginal likelihood of the infinitely wide network
+        (automatic relevance determination), on at most 500 rows, and follows it as far as the
+        leave-one-out error of the linearised network says. None takes the features as they are.
+    alpha : float or "loo", default="loo"
+        Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
+        kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
+        the closed-form leave-one-out error of the network linearised at its start. 0 interpolates.
+    init : {"gaussian", "bernoulli"}, default="gaussian"
+        Entries of A and W at the start: standard normal, or ±1.
+    output_init : {"centred", "gaussian", "zero"}, default="centred"
+        U and V at the start: Gaussian, with the start's random function subtracted from every
+        prediction ("centred"); Gaussian as in [1]_; or zero.
+    equilibrium_solver : str, default="auto"
+        Solver for the equilibria: "auto", or a name registered in `sk_implicit.equilibrium`.
+    equilibrium_tol : float or "auto", default="auto"
+        Relative residual ‖σ(sAz + φ) − z‖/‖z‖ at which an equilibrium counts as reached. "auto":
+        1e-8 (1e-6 in float32) to predict, and as tight as the residuals need while training.
+    max_iter : int, default=50
+        Most steps to take; a step of "adam" is an epoch.
+    tol : float, default=1e-4
+        Training stops when two steps in a row lower the loss by less than this fraction of itself
+        ("gd" and "adam": ``n_iter_no_change`` steps; "lm": by less than 50 times this fraction, since
+        a step does the work of many); with early stopping, when the validation score does not rise by
+        ``tol`` for ``n_iter_no_change`` steps.
+    learning_rate : float or "auto", default="auto"
+        Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel) and of "adam"
+        ("auto" is 0.01).
+    batch_size : int or "auto", default="auto"
+        Rows in a minibatch of "adam"; "auto" is min(200, n_samples).
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the rows and keep the weights that score best
+        on them.
+    validation_fraction : float, default=0.1
+        Fraction of the rows that early stopping holds out.
+    n_iter_no_change : int, default=10
+        Patience of early stopping, and of the solvers that are not monotone.
+    uncertainty : bool, default=False
+        Whether ``fit`` keeps what ``predict(X, return_std=True)`` needs: the training rows (beyond 4000
+        of them, 2500 random ones), their Jacobian, and a factorised kernel matrix.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
+        the same solver state and penalty. The estimator then keeps that state.
+    random_state : int, RandomState instance or None, default=None
+        Draws the start, the held-out rows and the minibatches.
+    verbose : int, default=0
+        Print one line per step.
+
+    Attributes
+    ----------
+    A_ : ndarray of shape (width_, width_)
+        Weights of the equilibrium.
+    W_ : ndarray of shape (width_, n_features_in_ + 1)
+        Weights of the feature map; the last column is the bias (absent with ``fit_intercept=False``).
+    U_, V_ : ndarray of shape (n_outputs_, width_)
+        Output weights.
+    A_init_, W_init_, U_init_, V_init_ : ndarray
+        The start, which predictions subtract; with ``output_init="centred"`` only.
+    input_scale_ : ndarray of shape (n_features_in_,)
+        What the columns of X are divided by: a common scale over the feature's learnt relevance.
+    bias_ : float
+        The constant that is appended to every row; 0 with ``fit_intercept=False``.
+    y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
+        Centre and scale of the targets.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had names that are all strings.
+    n_outputs_ : int
+        Number of targets.
+    width_ : int
+        The width in use.
+    gamma_ : float
+        The γ in use.
+    n_iter_ : int
+        Steps taken.
+    loss_ : float
+        The objective at the weights that were kept, per unit of weight and output: half the mean
+        squared error of the scaled targets, plus the penalty.
+    loss_curve_ : list of float of length n_iter_
+        The loss after each step.
+    history_ : dict of lists of length n_iter_ + 1
+        ``loss``, ``squared_error``, ``contraction``, ``step_size`` and ``validation_score`` (early
+        stopping only), the start included.
+    alpha_ : float
+        The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
+    loo_score_ : float
+        Leave-one-out R² of the network linearised at its start; with ``alpha="loo"`` only.
+    contraction_ : float
+        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium.
+    equilibrium_residual_ : float
+        The largest relative residual of the training rows' equilibria.
+    validation_scores_ : list of float of length n_iter_
+        R² on the held-out rows after each step; with early stopping only.
+    best_validation_score_ : float
+        The best of them.
+    noise_std_ : ndarray of shape (n_outputs_,)
+        Standard deviation of an observation of weight 1 around its expectation, on the targets' scale;
+        with ``uncertainty=True`` only.
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_features_in_ + 1)
+        Scaled and augmented training rows that predictions are computed from; with infinite width only.
+    dual_coef_ : ndarray of shape (n_landmarks, n_outputs_)
+        Their coefficients: scaled predictions are the kernel of the rows times these; with infinite
+        width only.
+
+    Notes
+    -----
+    With ``width=numpy.inf`` there are no weights to draw or to train. ``gamma``, ``fit_intercept``,
+    ``relevance``, ``alpha`` and ``uncertainty`` mean the same as at finite width; all parameters of the
+    random start, the solvers, early stopping and warm starts are without effect. ``n_iter_`` is 1 and
+    ``loss_curve_`` holds ``loss_``. What belongs to weights or steps is absent: ``A_``, ``W_``, ``U_``,
+    ``V_`` and their starts, ``history_``, ``contraction_``, ``equilibrium_residual_``, the validation
+    scores, and `equilibrium`. Up to 4000 rows the solution is exact; beyond, 2500 random rows span it
+    (Nyström's method), so that memory does not grow with the square of the rows. ``alpha="loo"`` is
+    computed from at most 2000 random rows.
+
+    Beyond 4000 rows, Levenberg-Marquardt steps are solved by preconditioned conjugate gradients to within
+    1 % of the loss of the best step, in float32 unless ``equilibrium_tol`` is set below 1e-6, and
+    ``alpha="loo"`` is computed from 2000 random rows. Memory is then about 10 float32 arrays of shape
+    (n_samples, width), and one more for each further output.
+
+    The predictive standard deviation is that of the network linearised at its optimum: a Gaussian
+    process with the tangent kernel there (at infinite width, the limit kernel), the noise that ``alpha``
+    stands for, and an amplitude that gives the leave-one-out residuals the variance they have. The
+    outputs of a network are taken as independent of each other, and the noise as the same everywhere.
+
+    References
+    ----------
+    .. [1] T. Gao, H. Liu, J. Liu, H. Rajan and H. Gao, "A global convergence theory for deep ReLU
+       implicit networks via over-parameterization", ICLR 2022, arXiv:2110.05645.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sk_implicit import ImplicitReLURegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), ImplicitReLURegressor(width=200, random_state=0))
+    >>> model.fit(X, y).predict(X[:3]).shape
+    (3,)
+    """
+
+    _parameter_constraints = {**BaseImplicitReLU._parameter_constraints, "uncertainty": ["boolean"]}
+
+    def __init__(
+        self,
+        width=500,
+        *,
+        gamma=0.4,
+        fit_intercept=True,
+        solver="lm",
+        relevance="auto",
+        alpha="loo",
+        init="gaussian",
+        output_init="centred",
+        equilibrium_solver="auto",
+        equilibrium_tol="auto",
+        max_iter=50,
+        tol=1e-4,
+        learning_rate="auto",
+        batch_size="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        uncertainty=False,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.width = width
+        self.gamma = gamma
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.relevance = relevance
+        self.alpha = alpha
+        self.init = init
+        self.output_init = output_init
+        self.equilibrium_solver = equilibrium_solver
+        self.equilibrium_tol = equilibrium_tol
+        self.max_iter = max_iter
+        self.tol = tol
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.uncertainty = uncertainty
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs. float32 is kept, anything else becomes float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights: 2 counts as the same row twice, 0 as its absence.
+
+        Returns
+        -------
+        self : ImplicitReLURegressor
+            The fitted estimator.
+        """
+        watch = self._watch(X, y, sample_weight)
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32],
+            multi_output=True, y_numeric=True,
+        )  # fmt: skip
+        weights = validate_weights(sample_weight, X)
+        Y = y.reshape(len(y), -1).astype(np.float64)
+        self._flat_y = y.ndim == 1
+        self.n_outputs_ = Y.shape[1]
+        self._fit_network(X, Y, weights, _weighted_r2, watch)
+        return self
+
+    @classmethod
+    def from_mlp(cls, mlp):
+        """Return an implicit network with the predictions of a fitted ReLU `MLPRegressor`.
+
+        Its equilibrium holds all layers of the perceptron at once; A is strictly block triangular, so
+        that its Perron-Frobenius radius is 0, and one iteration more than it has layers solves it. The
+        factors that ReLU leaves free are chosen such that ‖sA‖₂ < 1 as well.
+
+        Parameters
+        ----------
+        mlp : sklearn.neural_network.MLPRegressor
+            Fitted, with ``activation="relu"`` and any number of hidden layers. Fitted on the features
+            that the implicit network is to be given.
+
+        Returns
+        -------
+        model : ImplicitReLURegressor
+            Fitted, with ``warm_start=True``: ``fit`` trains it further from here, as an implicit
+            network whose A is free. Its width is one more than all hidden units together.
+
+        Raises
+        ------
+        TypeError
+            If ``mlp`` is not an `MLPRegressor`.
+        ValueError
+            If its activation is not ReLU.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.neural_network import MLPRegressor
+        >>> from sk_implicit import ImplicitReLURegressor
+        >>> X = np.random.RandomState(0).standard_normal((50, 3))
+        >>> mlp = MLPRegressor(hidden_layer_sizes=(8, 8), random_state=0, solver="lbfgs")
+        >>> mlp = mlp.fit(X, X[:, 0])
+        >>> model = ImplicitReLURegressor.from_mlp(mlp)
+        >>> bool(np.allclose(model.predict(X), mlp.predict(X), rtol=0, atol=1e-10))
+        True
+        """
+        _check_mlp(mlp)
+        embedded = embed(mlp.coefs_, mlp.intercepts_, gamma=cls().gamma)
+        model = cls(
+            width=embedded.network.shape.m, output_init="gaussian", equilibrium_tol=1e-14, warm_start=True
+        )
+        model.n_features_in_ = mlp.n_features_in_
+        if hasattr(mlp, "feature_names_in_"):
+            model.feature_names_in_ = mlp.feature_names_in_.copy()
+        model.n_outputs_ = mlp.n_outputs_
+        model._flat_y = mlp.n_outputs_ == 1
+        model._adopt(embedded.network, embedded.inputs, embedded.target)
+        return model
+
+    def predict(self, X, return_std=False):
+        """Predict the targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        return_std : bool, default=False
+            Whether to return the predictive standard deviation too; needs ``uncertainty=True``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the precision the network was trained in.
+        std : ndarray of the shape of y
+            Standard deviation of a new observation at each row, on the targets' scale, the noise of
+            the observation included; with ``return_std=True`` only.
+
+        Raises
+        ------
+        ValueError
+            If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``.
+        """
+        X = self._validate_X(X)
+        if return_std and not hasattr(self, "_posterior"):
+            raise ValueError(
+                "predict(X, return_std=True) needs what fit keeps with uncertainty=True; this "
+                f"{type(self).__name__} was fitted without it. Use set_params(uncertainty=True) and fit "
+                "again."
+            )
+        F = self._unscale(self._raw_predict(X))
+        y = F.ravel() if self._flat_y else F
+        if not return_std:
+            return y
+        std = (np.sqrt(self._predictive_variance(X)) * self.y_scale_).astype(F.dtype, copy=False)
+        return y, std.ravel() if self._flat_y else std
+
+
+def _check_mlp(mlp) -> None:
+    """Refuse what `ImplicitReLURegressor.from_mlp` cannot represent."""
+    from sklearn.neural_network import MLPRegressor
+
+    if not isinstance(mlp, MLPRegressor):
+        raise TypeError(
+            "from_mlp expects a fitted sklearn.neural_network.MLPRegressor; got "
+            f"{type(mlp).__name__}. Of a pipeline, give the last step: pipeline[-1]."
+        )
+    check_is_fitted(mlp)
+    if mlp.activation != "relu":
+        raise ValueError(
+            f"from_mlp expects activation='relu'; got {mlp.activation!r}. An implicit ReLU network has "
+            "ReLU units only: fit the MLPRegressor with activation='relu'."
+        )
+    if mlp.out_activation_ != "identity":
+        raise ValueError(
+            f"from_mlp expects a linear output (squared loss); got the output activation "
+            f"{mlp.out_activation_!r}. Fit the MLPRegressor with its squared loss."
+        )
+
+
+def _weighted_r2(Y, F, weights) -> float:
+    """Return the R² that early stopping watches."""
+    from sklearn.metrics import r2_score
+
+    return r2_score(Y, F, sample_weight=weights)

@@ -1,0 +1,148 @@
+"""From a user's X and y to what the network sees, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True, slots=True)
+class InputScaling:
+    """The map from a row x to the network's input x̃ = [x / scale, bias].
+
+    Attributes
+    ----------
+    scale : (d,) array
+        What each column of X is divided by.
+    bias : float
+        The constant that is appended; none where it is 0.
+    """
+
+    scale: np.ndarray
+    bias: float
+
+    @classmethod
+    def of(cls, X, weights: np.ndarray, *, columns: np.ndarray, bias: float) -> InputScaling:
+        """Scale [X ∘ columns, bias] such that the weighted root mean square norm of its rows is 1.
+
+        Parameters
+        ----------
+        X : (n, d) array or CSR array
+            Inputs.
+        weights : (n,) array
+            Positive sample weights.
+        columns : (d,) array
+            Positive factors of the columns.
+        bias : float
+            Appended constant, 0 for none.
+        """
+        values = X.data if sparse.issparse(X) else X
+        # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow
+        largest = max(float(np.abs(values).max(initial=0.0)), bias) or 1.0
+        relative = (X / largest).astype(np.float64)
+        if sparse.issparse(relative):
+            squares = np.asarray(relative.multiply(relative) @ columns**2).ravel()
+        else:
+            squares = np.einsum("nd,nd,d->n", relative, relative, columns**2)
+        norm = float(np.sqrt(np.average(squares + (bias / largest) ** 2, weights=weights))) or 1.0
+        return cls(norm / columns * largest, bias / largest / norm)
+
+    def apply(self, X):
+        """Return x̃ for every row, (n, d + 1) with a bias and (n, d) without; CSR where X is sparse."""
+        if sparse.issparse(X):
+            X = sparse.csr_array(X @ sparse.diags_array((1 / self.scale).astype(X.dtype)))
+            if self.bias == 0:
+                return X
+            constant = sparse.csr_array(np.full((X.shape[0], 1), self.bias, dtype=X.dtype))
+            return sparse.csr_array(sparse.hstack([X, constant], dtype=X.dtype))
+        out = np.empty((X.shape[0], X.shape[1] + (self.bias != 0)), dtype=X.dtype)
+        np.divide(X, self.scale, out=out[:, : X.shape[1]], casting="same_kind")
+        out[:, X.shape[1] :] = self.bias
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScaling:
+    """Centre and scale of the targets, one of each per output, (k,).
+
+    A target that is constant up to rounding gets the scale 1, so that it stays 0 after centring.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
+        """Measure the weighted mean and standard deviation (root mean square if not centred)."""
+        Y = Y.astype(np.float64, copy=False)
+        largest = np.abs(Y).max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)  # squares of 1e200 overflow
+        relative = Y / unit
+        mean = np.average(relative, axis=0, weights=weights) if centre else np.zeros(Y.shape[1])
+        scale = np.sqrt(np.average((relative - mean) ** 2, axis=0, weights=weights))
+        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        return cls(mean * unit, np.where(constant, 1.0, scale * unit))
+
+    def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
+        """Return the scaled targets, (n, k).
+
+        Raises
+        ------
+        ValueError
+            If predictions of this size or spread are not numbers of the precision ``dtype``.
+        """
+        limits = np.finfo(dtype)
+        largest = float(np.abs(Y).max())
+        smallest = float(np.min(np.where(np.any(Y, axis=0), self.scale, 1.0)))
+        if largest > float(limits.max) or smallest < float(limits.tiny):
+            raise ValueError(
+                f"y reaches {largest:.3g} and spreads over {smallest:.3g}, but {np.dtype(dtype)}, the "
+                f"precision of X and so of the predictions, ranges from {limits.tiny:.3g} to "
+                f"{limits.max:.3g}. Pass X as float64, or rescale y."
+            )
+        scaled = (Y - self.mean) / self.scale
+        return np.ascontiguousarray(scaled, dtype=dtype)
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return predictions on the user's scale, in the precision of ``F``."""
+        return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScaling:
+    """Indicators of classes as they are, and the log-odds of the classes as the predictions' origin.
+
+    Attributes
+    ----------
+    mean : (k,) array
+        Log-odds of the second of two classes (k = 1), or logarithms of the classes' shares.
+    scale : (k,) array
+        Ones: log-odds have a scale of their own.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> ClassScaling:
+        """Measure the weighted shares of the classes; all are equal if not centred.
+
+        A class without a row counts as half a row of mean weight, so that its logarithm is finite.
+        """
+        k = Y.shape[1]
+        if not centre:
+            return cls(np.zeros(k), np.ones(k))
+        least = 0.5 / len(Y)
+        shares = np.clip(np.average(Y, axis=0, weights=weights), least, 1 - least)
+        logs = np.log(shares / (1 - shares)) if k == 1 else np.log(shares)
+        return cls(logs, np.ones(k))
+
+    def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
+        """Return the indicators, (n, k)."""
+        return np.ascontiguousarray(Y, dtype=dtype)
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return the log-odds, in the precision of ``F``."""
+        return (F + self.mean).astype(F.dtype, copy=False)

@@ -1,0 +1,31 @@
+"""The theory made checkable: certificates, Gram matrices, rates, and advice on the width."""
+
+from ._certificate import (
+    ConvergenceCertificate,
+    certified_rate,
+    convergence_certificate,
+    linearised_rate,
+    observed_rate,
+)
+from ._inputs import ClosestPair, closest_pair, lambda_0, limit_gram
+from ._states import network_inputs, tangent_kernel
+from ._well_posedness import WellPosedness, well_posedness
+from ._width import WidthAdvice, recommend_width
+
+__all__ = [
+    "ClosestPair",
+    "ConvergenceCertificate",
+    "WellPosedness",
+    "WidthAdvice",
+    "certified_rate",
+    "closest_pair",
+    "convergence_certificate",
+    "lambda_0",
+    "limit_gram",
+    "linearised_rate",
+    "network_inputs",
+    "observed_rate",
+    "recommend_width",
+    "tangent_kernel",
+    "well_posedness",
+]

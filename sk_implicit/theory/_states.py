@@ -1,0 +1,216 @@
+"""The networks of an estimator, at its start and fitted, and its inputs as they see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+
+from ..network import Network, Shape, draw_network
+from ..scaling import InputScaling
+from ..tangent import TangentFeatures, joint_kernel
+
+# Accuracy of equilibria and adjoints for a kernel matrix that is returned.
+_TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-6}
+
+
+def network_inputs(estimator, X):
+    """Return the rows as the estimator's network sees them, [X / scale, bias].
+
+    Parameters
+    ----------
+    estimator : ImplicitReLURegressor or ImplicitReLUClassifier
+        Fitted, or not: then the scale is the one that ``fit`` with ``relevance=None`` would measure on X
+        (relevances are learnt from y).
+    X : array or sparse matrix of shape (n, d)
+        Inputs.
+
+    Returns
+    -------
+    inputs : ndarray or CSR array of shape (n, d + 1)
+        (n, d) with ``fit_intercept=False``.
+    """
+    if _is_fitted(estimator):
+        return estimator._augment(estimator._validate_X(X))
+    return _initial(estimator, X)[1]
+
+
+def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
+    """Return the tangent kernel K = J Jᵀ of an estimator's network, J the Jacobian in all weights.
+
+    Parameters
+    ----------
+    estimator : ImplicitReLURegressor or ImplicitReLUClassifier
+        Fitted; or not, and then K is that of the start that ``fit`` with ``relevance=None`` would draw
+        for X and one output (give ``random_state`` as an int for the same start in every call).
+    X : array or sparse matrix of shape (n, d)
+        Inputs of the rows of K.
+    Y : array or sparse matrix of shape (n', d), default=None
+        Inputs of its columns; X by default.
+
+    Returns
+    -------
+    K : ndarray of shape (k n, k n')
+        For k outputs, output by output: entry (c n + i, c' n' + j) is the inner product of the gradients
+        of f_c(x_i) and f_c'(y_j). In units of the scaled targets, on which the network is trained:
+        ``K * y_scale_**2`` is in those of y.
+
+    Raises
+    ------
+    ValueError
+        If an equilibrium is not reached.
+    """
+    if _is_fitted(estimator):
+        network = estimator._networks()[0]
+        rows = network_inputs(estimator, X)
+        columns = None if Y is None else network_inputs(estimator, Y)
+    else:
+        network, rows, inputs = _initial(estimator, X)
+        columns = None if Y is None else inputs.apply(_floats(Y))
+    left = tangent_features(network, rows)
+    return joint_kernel(left, None if columns is None else tangent_features(network, columns))
+
+
+def tangent_features(
+    network: Network, X, *, tol: float | None = None, near: TangentFeatures | None = None
+) -> TangentFeatures:
+    """Solve for the equilibrium and the adjoints; ``near`` has those of a network nearby, to start from."""
+    tol = _TOL[np.dtype(network.A.dtype)] if tol is None else tol
+    layers = network.forward(X, tol=tol, Z0=None if near is None else near.layers.Z)
+    if not layers.result.converged:
+        raise ValueError(
+            f"The equilibrium was not reached for every row ({layers.result.status.message}); without it "
+            "there is no tangent kernel. Is the network well-posed? See sk_implicit.theory.well_posedness."
+        )
+    return TangentFeatures.at(network, layers, tol=tol, start=near)
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """A fitted estimator's networks and inputs.
+
+    Attributes
+    ----------
+    start, end : Network
+        The networks that training started from and ended with, in float64.
+    X : (n, p) array or CSR array
+        Inputs as they see them, in float64.
+    """
+
+    start: Network
+    end: Network
+    X: np.ndarray
+
+
+def fitted_states(estimator, X) -> States:
+    """Return start, end and inputs of a fitted estimator.
+
+    The start is stored with ``output_init="centred"`` or ``warm_start=True``; otherwise it is drawn again
+    from ``random_state``, which must then be an int, and checked against the contraction that training
+    recorded.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is not fitted, or its start is not to be had.
+    """
+    _require_finite(estimator)
+    if not _is_fitted(estimator):
+        raise ValueError(
+            f"This {type(estimator).__name__} is not fitted: a certificate compares the start of training "
+            "with its end. Call fit first."
+        )
+    end, *start = estimator._networks()
+    training = getattr(estimator, "_training", None)
+    if start:
+        start = start[0]
+    elif training is not None:
+        start = training.start
+    else:
+        start = _redrawn(estimator, X, end)
+    return States(_double(start), _double(end), network_inputs(estimator, X).astype(np.float64, copy=False))
+
+
+def _double(network: Network) -> Network:
+    """Return the network in float64, in which the smallest eigenvalues of its kernel are resolved."""
+    weights = (network.A, network.W, network.U, network.V)
+    return Network(*(part.astype(np.float64, copy=False) for part in weights), gamma=network.gamma)
+
+
+def _redrawn(estimator, X, end: Network) -> Network:
+    """Draw the start of a fitted estimator again, and check that it is the one that was trained."""
+    reason = None
+    if not isinstance(estimator.random_state, Integral):
+        reason = f"random_state={estimator.random_state!r} cannot draw it again"
+    elif estimator.early_stopping:
+        reason = "early_stopping=True drew the held-out rows first"
+    else:
+        X = _floats(X).astype(end.A.dtype, copy=False)
+        start = _draw(estimator, X, end.shape.k)
+        if start.shape == end.shape:
+            contraction, _ = start.contraction(tol=1e-8)
+            if abs(contraction - estimator.history_["contraction"][0]) <= 1e-3 * contraction:
+                return start
+        reason = "drawn again from random_state it is another one; were parameters changed since?"
+    raise ValueError(
+        f"The start of this fit is not stored (output_init={estimator.output_init!r}), and {reason}. Fit "
+        "with output_init='centred' or warm_start=True, which keep it, or with an int as random_state."
+    )
+
+
+def _initial(estimator, X):
+    """Return the start that ``fit`` would draw for X and one output, X as it sees it, and the scaling."""
+    X = _floats(X)
+    estimator._validate_params()
+    _require_finite(estimator)
+    columns, bias = np.ones(X.shape[1]), float(estimator.fit_intercept)
+    inputs = InputScaling.of(X, np.ones(X.shape[0]), columns=columns, bias=bias)
+    return _draw(estimator, X, 1), inputs.apply(X), inputs
+
+
+def _require_finite(estimator) -> None:
+    if np.isinf(estimator.width):
+        raise ValueError(
+            "width=inf has no weights, hence no tangent kernel of its own and no training to certify: use "
+            "sk_implicit.limit.limit_kernel."
+        )
+
+
+def _draw(estimator, X, n_outputs: int) -> Network:
+    """Draw the start as ``fit`` does."""
+    n, d = X.shape
+    width = estimator.width
+    m = int(width) if isinstance(width, Integral) else max(1, round(width * n))
+    return draw_network(
+        Shape(m, d + bool(estimator.fit_intercept), n_outputs),
+        estimator.gamma,
+        _generator(estimator.random_state),
+        init=estimator.init,
+        output_init=estimator.output_init,
+        dtype=X.dtype,
+    )
+
+
+def _generator(seed) -> np.random.RandomState:
+    """Return the generator of a ``random_state``, as scikit-learn does."""
+    if isinstance(seed, Integral):
+        seed = int(seed)
+    return np.random.RandomState(seed) if seed is None or isinstance(seed, int) else seed
+
+
+def _is_fitted(estimator) -> bool:
+    return hasattr(estimator, "A_")
+
+
+def _floats(X):
+    """Return X as finite floats, CSR where sparse."""
+    X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
+    if X.dtype not in (np.float32, np.float64):
+        X = X.astype(np.float64)
+    if X.ndim != 2 or X.shape[0] == 0:
+        raise ValueError(f"X must have shape (n_samples, n_features), n_samples > 0; got {X.shape}.")
+    if not np.isfinite(X.data if sparse.issparse(X) else X).all():
+        raise ValueError("X contains NaN or infinity; every entry must be finite.")
+    return X

@@ -1,0 +1,32 @@
+"""Training: one objective, one driver, one history; a solver supplies ``init`` and ``step``."""
+
+from collections.abc import Callable
+
+from .adam import Adam
+from .driver import NoStep, Solver, train
+from .gradient_descent import GradientDescent
+from .lbfgs import LBFGS
+from .lm import LevenbergMarquardt
+from .objective import Objective
+from .records import MESSAGES, History, Progress, Status, TrainingState
+
+# Adding a solver: its file, and its line here. A factory is given the estimator's settings.
+SOLVERS: dict[str, Callable[..., Solver]] = {
+    "lm": lambda settings: LevenbergMarquardt(),
+    "gd": lambda settings: GradientDescent(settings.learning_rate),
+    "adam": lambda settings: Adam(settings.learning_rate, settings.batch_size, settings.rng),
+    "lbfgs": lambda settings: LBFGS(),
+}
+
+__all__ = [
+    "MESSAGES",
+    "SOLVERS",
+    "History",
+    "NoStep",
+    "Objective",
+    "Progress",
+    "Solver",
+    "Status",
+    "TrainingState",
+    "train",
+]

@@ -1,0 +1,113 @@
+r"""Minibatch Adam: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+
+One step of the driver is one epoch. Gradients are those of the objective's value (a mean over rows), so
+the learning rate does not depend on the number of rows; equilibria of a minibatch start from those of
+the epoch before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..network import Network
+from ..tangent import adjoint, pull_back
+from .driver import NoStep
+from .gradient_descent import evaluate_projected, has_diverged
+from .objective import Objective, Point
+from .records import Status
+
+# The defaults of the paper, as in scikit-learn's MLPRegressor.
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+# Weights are of order one here (the factors 1/√m stand outside), so steps can be larger than the
+# paper's 1e-3.
+AUTO_LEARNING_RATE = 1e-2
+AUTO_BATCH_SIZE = 200
+
+
+@dataclass(slots=True)
+class AdamState:
+    """First and second moments of the gradient, the number of updates, and the shuffling's state."""
+
+    first: np.ndarray
+    second: np.ndarray
+    n_updates: int
+    shuffling: dict
+
+
+class Adam:
+    """Minibatch Adam; A is projected back, once an epoch, where it would leave the well-posed set.
+
+    Parameters
+    ----------
+    learning_rate : float or "auto"
+        Step size; "auto" is 1e-2.
+    batch_size : int or "auto"
+        Rows in a minibatch; "auto" is min(200, n).
+    rng : numpy.random.RandomState
+        Shuffles the rows.
+    """
+
+    monotone = False
+    progress = 1.0
+
+    def __init__(self, learning_rate, batch_size, rng: np.random.RandomState):
+        self.learning_rate = AUTO_LEARNING_RATE if learning_rate == "auto" else learning_rate
+        self.batch_size = AUTO_BATCH_SIZE if batch_size == "auto" else batch_size
+        self.rng = rng
+
+    def init(self, objective: Objective, point: Point) -> AdamState:
+        """Start with zero moments."""
+        zeros = np.zeros_like(point.network.theta)
+        return AdamState(zeros, zeros.copy(), 0, self.rng.get_state(legacy=False))
+
+    def step(self, objective: Objective, point: Point, state: AdamState):
+        """Pass once over the rows, in random order."""
+        self.rng.set_state(state.shuffling)
+        n = len(objective.Y)
+        order = self.rng.permutation(n)
+        theta = point.network.theta.copy()
+        first, second, n_updates = state.first.copy(), state.second.copy(), state.n_updates
+        Z = point.layers.Z.copy()
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
+            for start in range(0, n, self.batch_size):
+                rows = order[start : start + self.batch_size]
+                network = Network.from_theta(theta, objective.start.shape, objective.start.gamma)
+                gradient = self._gradient(objective, network, rows, Z)
+                if not np.isfinite(gradient).all():
+                    raise NoStep(Status.DIVERGED)
+                n_updates += 1
+                _update(theta, gradient, first, second, n_updates, self.learning_rate)
+        new = evaluate_projected(objective, theta, point)
+        if has_diverged(objective, new):
+            raise NoStep(Status.DIVERGED)
+        state = AdamState(first, second, n_updates, self.rng.get_state(legacy=False))
+        return new, state, self.learning_rate
+
+    def _gradient(self, objective: Objective, network: Network, rows, Z):
+        """Return the minibatch's estimate of the gradient; Z of its rows is brought up to date."""
+        tol = objective.tolerance(None)
+        options: dict[str, Any] = {"tol": tol, "solver": objective.equilibrium_solver}
+        layers = network.forward(objective.X[rows], Z0=Z[rows], **options)
+        Z[rows] = layers.Z
+        F = network.output(layers) - objective.offset[rows]
+        residual = objective.loss.evaluate(objective.Y[rows], F).residual
+        share = objective.weights[rows] / objective.total_weight * (len(Z) / len(rows))
+        C = (-share[:, None] * residual).astype(residual.dtype, copy=False)
+        result = adjoint(network, layers, C @ network.U, **options)
+        gradient = pull_back(network, layers, C, result.solution)
+        if objective.alpha > 0:
+            gradient += (objective.alpha / objective.total_weight) * (network.theta - objective.start.theta)
+        return gradient
+
+
+def _update(theta, gradient, first, second, n_updates, learning_rate) -> None:
+    """Apply one Adam update in place."""
+    first *= BETA_1
+    first += (1 - BETA_1) * gradient
+    second *= BETA_2
+    second += (1 - BETA_2) * gradient**2
+    rate = learning_rate * np.sqrt(1 - BETA_2**n_updates) / (1 - BETA_1**n_updates)
+    theta -= rate * first / (np.sqrt(second) + EPSILON)

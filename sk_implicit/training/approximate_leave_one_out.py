@@ -1,0 +1,201 @@
+r"""Leave-one-out choice of the penalty for any loss, by one Newton step from the fit on all rows.
+
+On the linearised network the fit is F = F₀ + K C with one n × n tangent kernel K for every output, and
+
+    min_C  Σᵢ wᵢ ℓ(yᵢ, F_i) + ½ a tr CᵀKC
+
+is solved by Newton's method in function space. With the curvature B = L Lᵀ and the residual q in its
+coordinates (`sk_implicit.losses`), G = (LᵀKL + a I)⁻¹ and H_i = Π_i − a G_ii, a k × k matrix of leverages,
+one Newton step of the fit without one unit of weight of row i turns q_i into
+
+    q_i⁻ = (I − (u_i/w_i) H_i)⁻¹ q_i,     u_i = min(w_i, 1),
+
+and moves its prediction by −(q_i⁻ − q_i)/ℓ_i [1]_. The score is the loss of the predictions so moved. For
+the squared error the step is exact, and the score the closed form of `leave_one_out`.
+
+With L = diag(ℓ) Π and T_c = diag(ℓ_c) K diag(ℓ_c), G is the inverse of the block diagonal Λ + a I, Λ with
+the blocks T_c, restricted to the range of the projection Π = I − D Dᵀ (Woodbury's formula, as in [2]_,
+section 3.5):
+
+    G = P − P D (DᵀPD)⁻¹ DᵀP,     P = (Λ + a I)⁻¹,     DᵀPD = Σ_c diag(d_c) P_c diag(d_c).
+
+References
+----------
+.. [1] K. Rahnama Rad and A. Maleki, "A scalable estimate of the out-of-sample prediction error via
+   approximate leave-one-out cross-validation", J. R. Stat. Soc. B 82, 2020.
+.. [2] C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning", 2006.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotri
+
+from ..losses import Curvature, Loss
+from .leave_one_out import LeaveOneOut, refined_minimum
+
+# Penalties relative to the mean of diag K, two to a decade, and where the search starts.
+GRID = np.logspace(-7, 3, 21)
+_FIRST = 12
+# Newton's method: relative change of the objective that ends it, steps, and halvings of one.
+_TOL, _MAX_ITER, _MAX_HALVINGS = 1e-6, 30, 10
+
+
+class SharedKernelSystem:
+    """G for one curvature and penalty, with one kernel for every output.
+
+    Parameters
+    ----------
+    K : (n, n) float64 array
+        The kernel.
+    curvature : Curvature
+        L.
+    shift : float
+        The penalty a, absolute.
+    """
+
+    def __init__(self, K: np.ndarray, curvature: Curvature, shift: float):
+        self.curvature = curvature
+        self.P = []
+        for scale in curvature.scale.T:
+            T = K * scale
+            T *= scale[:, None]
+            T.flat[:: len(T) + 1] += shift
+            self.P.append(_inverse(T))
+        if curvature.direction is not None:
+            directions = curvature.direction.T
+            N = sum(d[:, None] * P * d for d, P in zip(directions, self.P))
+            self.factor = cho_factor(N, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Return G b, (n, k)."""
+        solved = np.stack([P @ b[:, c] for c, P in enumerate(self.P)], axis=1)
+        D = self.curvature.direction
+        if D is None:
+            return solved
+        along = cho_solve(self.factor, np.einsum("nk,nk->n", D, solved), check_finite=False)
+        solved -= np.stack([P @ (D[:, c] * along) for c, P in enumerate(self.P)], axis=1)
+        return self.curvature.project(solved)
+
+    def diagonal_blocks(self) -> np.ndarray:
+        """Return G_ii for every row, (n, k, k)."""
+        n, k = self.curvature.scale.shape
+        D = self.curvature.direction
+        blocks = np.zeros((n, k, k))
+        if D is not None:
+            for c, P in enumerate(self.P):
+                X = cho_solve(self.factor, D[:, c, None] * P, check_finite=False)
+                for c2, P2 in enumerate(self.P):
+                    blocks[:, c2, c] = -np.einsum("ij,ji->i", P2 * D[:, c2], X)
+        for c, P in enumerate(self.P):
+            blocks[:, c, c] += np.diag(P)
+        return blocks
+
+
+def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
+    """Return the approximate leave-one-out loss of the linearised network.
+
+    Parameters
+    ----------
+    K : (n, n) float64 array
+        Tangent kernel, shared by the outputs.
+    Y, F0 : (n, k) float64 arrays
+        Targets, and predictions of the start.
+    weights : (n,) array
+        Positive sample weights.
+    loss : Loss
+        The loss ℓ.
+    alpha : float
+        The penalty a, absolute.
+    D : (n, k) array or None
+        Predictions less ``F0`` for a penalty nearby, where the fit starts from.
+
+    Returns
+    -------
+    score : float
+        Mean leave-one-out loss per unit of weight.
+    D : (n, k) array
+        Predictions of the fit, less ``F0``.
+    """
+    C = np.zeros_like(Y)
+    D = np.zeros_like(Y) if D is None else D
+    value = np.inf
+    for _ in range(_MAX_ITER):
+        residual = loss.evaluate(Y, F0 + D).residual
+        curvature, q = loss.curvature(Y, residual, weights)
+        system = SharedKernelSystem(K, curvature, alpha)
+        step = curvature.root(system.solve(q + curvature.root_t(D))) - C
+        for _ in range(_MAX_HALVINGS):
+            trial = C + step
+            trial_D = K @ trial
+            losses = loss.evaluate(Y, F0 + trial_D).value
+            trial_value = float(weights @ losses) + 0.5 * alpha * float(np.sum(trial * trial_D))
+            if trial_value <= value:
+                break
+            step /= 2
+        else:
+            break
+        converged = value - trial_value <= _TOL * trial_value
+        C, D, value = trial, trial_D, trial_value
+        if converged or loss.quadratic:
+            break
+    k = Y.shape[1]
+    leverage = np.eye(k) - alpha * system.diagonal_blocks()
+    if curvature.direction is not None:
+        leverage -= curvature.direction[:, :, None] * curvature.direction[:, None, :]
+    leverage *= np.minimum(1, 1 / weights)[:, None, None]
+    residual = loss.evaluate(Y, F0 + D).residual
+    # in the coordinates of the system's curvature, one Newton step old at most
+    q = curvature.project(weights[:, None] * residual / curvature.scale)
+    moved = curvature.project(np.linalg.solve(np.eye(k) - leverage, q[..., None])[..., 0]) - q
+    held_out = loss.evaluate(Y, F0 + D - moved / curvature.scale).value
+    return float(np.average(held_out, weights=weights)), D
+
+
+def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
+    """Choose the penalty with the smallest approximate leave-one-out loss.
+
+    The search walks along `GRID` from its middle, downhill to the first minimum: for small penalties
+    the linearised network interpolates, and one Newton step says little of a row left out.
+
+    Parameters
+    ----------
+    K, Y, F0, weights, loss
+        As in `leave_one_out_loss`.
+
+    Returns
+    -------
+    choice : LeaveOneOut
+        Penalty, score, and the score where it was computed (nan elsewhere). The minimum is refined by
+        the parabola through the best grid point and its neighbours.
+    """
+    K = K.astype(np.float64, copy=False)
+    Y, F0 = Y.astype(np.float64), F0.astype(np.float64)
+    scale = float(weights @ np.diag(K) / weights.sum())
+    curve = np.full(len(GRID), np.nan)
+    fits: dict[int, np.ndarray] = {}
+
+    def score(j: int, near: int | None) -> float:
+        if np.isnan(curve[j]):
+            D = None if near is None else fits[near]
+            curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, GRID[j] * scale, D)
+        return curve[j]
+
+    best = _FIRST
+    score(best, None)
+    direction = 1 if score(best + 1, best) < curve[best] else -1
+    while 0 <= best + direction < len(GRID) and score(best + direction, best) < curve[best]:
+        best += direction
+    return LeaveOneOut(*refined_minimum(GRID, curve, best), curve)
+
+
+def _inverse(T: np.ndarray) -> np.ndarray:
+    """Return the inverse of a positive definite matrix, which is overwritten."""
+    factor, info = dpotrf(T.T, lower=1, overwrite_a=1)  # the transpose is what LAPACK takes as it is
+    if info != 0:
+        raise np.linalg.LinAlgError("the shifted kernel is not positive definite")
+    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+    inverse = np.tril(inverse)
+    inverse += np.tril(inverse, -1).T
+    return inverse

@@ -1,0 +1,167 @@
+"""The one training loop: a solver supplies ``init`` and ``step``, the driver all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from .objective import Objective, Point
+from .records import History, Monitor, Progress, Status, TrainingState
+
+
+class Solver(Protocol):
+    """What a training solver supplies.
+
+    Attributes
+    ----------
+    monotone : bool
+        Whether every step lowers the objective, so that two small steps in a row mean convergence;
+        other solvers are given ``n_iter_no_change`` steps to improve.
+    progress : float
+        What a step is expected to achieve, in units of ``tol``: a step that forms and factorises the
+        tangent kernel costs as much as some fifty gradients.
+    """
+
+    monotone: bool
+    progress: float
+
+    def init(self, objective: Objective, point: Point) -> object:
+        """Return the solver's state before the first step: plain values and arrays."""
+
+    def step(self, objective: Objective, point: Point, state) -> tuple[Point, object, float]:
+        """Return the next point, the next state and the size of the step.
+
+        Raises
+        ------
+        NoStep
+            No acceptable step exists: the status says why.
+        """
+
+
+class NoStep(Exception):
+    """Raised by a solver that cannot go on from where it is."""
+
+    def __init__(self, status: Status):
+        super().__init__(status.value)
+        self.status = status
+
+
+def train(
+    objective: Objective,
+    solver: Solver,
+    *,
+    max_iter: int,
+    tol: float,
+    n_iter_no_change: int,
+    validate: Callable | None = None,
+    monitor: Monitor | None = None,
+    previous: TrainingState | None = None,
+) -> TrainingState:
+    """Run a solver until it converges, stops early, or has used its steps.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised.
+    solver : Solver
+        How.
+    max_iter : int
+        Steps to take, at most.
+    tol : float
+        Relative change of the objective (or absolute change of the validation score) that counts
+        as none.
+    n_iter_no_change : int
+        Steps without improvement after which a solver that is not monotone, or early stopping,
+        gives up.
+    validate : callable or None
+        Maps a network to its score on held-out rows; turns early stopping on.
+    monitor : callable or None
+        Called with a `Progress` after each step; returning True stops training.
+    previous : TrainingState or None
+        Where to continue from.
+
+    Returns
+    -------
+    state : TrainingState
+        Weights, history and status. A KeyboardInterrupt ends training with the status
+        INTERRUPTED; the step it fell into is dropped.
+    """
+    if previous is None:
+        point = objective.first
+        state = TrainingState(
+            solver_state=None,
+            history=History(),
+            theta=point.network.theta,
+            best_theta=point.network.theta,
+            best_score=-np.inf,
+            best_loss=np.inf,
+            equilibrium_residual=np.inf,
+            n_no_change=0,
+            status=Status.MAX_ITER,
+        )
+        _record(state, point, _score(point, validate), np.nan, validate, 0.0)
+    else:
+        state = previous
+        point = objective.evaluate(state.theta)
+    try:
+        if state.solver_state is None:
+            state.solver_state = solver.init(objective, point)
+        state.status = _iterate(
+            objective, solver, point, state, max_iter, tol, n_iter_no_change, validate, monitor
+        )
+    except KeyboardInterrupt:
+        state.status = Status.INTERRUPTED
+    return state
+
+
+def _iterate(objective, solver, point, state, max_iter, tol, n_iter_no_change, validate, monitor) -> Status:
+    objective.leave_first()
+    patience = 2 if solver.monotone and validate is None else n_iter_no_change
+    for _ in range(max_iter):
+        try:
+            point, solver_state, step_size = solver.step(objective, point, state.solver_state)
+        except NoStep as failure:
+            # At a kink of the loss no step lowers it: an end like any other where steps had become small.
+            small = tol * solver.progress * objective.unit(state.best_loss)
+            settled = failure.status is Status.STALLED and state.history.last_change <= small
+            return Status.CONVERGED if settled else failure.status
+        # An interrupt while the score is computed must leave no trace of the step.
+        score = _score(point, validate)
+        state.solver_state = solver_state
+        state.theta = point.network.theta
+        margin = tol if validate else tol * solver.progress * objective.unit(state.best_loss)
+        _record(state, point, score, step_size, validate, margin)
+        progress = Progress(state.history.n_iter, state.history, point.network)
+        if monitor is not None and monitor(progress):
+            return Status.STOPPED
+        if validate is None and objective.resolved(point):
+            return Status.CONVERGED
+        if state.n_no_change >= patience:
+            return Status.CONVERGED if validate is None else Status.EARLY_STOPPED
+    return Status.MAX_ITER
+
+
+def _score(point: Point, validate) -> float:
+    """Return what decides which weights are the best: the validation score, or minus the loss."""
+    return -point.value if validate is None else validate(point.network)
+
+
+def _record(
+    state: TrainingState, point: Point, score: float, step_size: float, validate, margin: float
+) -> None:
+    """Append a step to the history and keep the best weights."""
+    history = state.history
+    history.loss.append(point.value)
+    history.squared_error.append(point.squared_error)
+    history.contraction.append(point.contraction)
+    history.step_size.append(step_size)
+    if validate is not None:
+        history.validation_score.append(score)
+    improved = score > state.best_score + margin
+    state.n_no_change = 0 if improved else state.n_no_change + 1
+    if score > state.best_score:
+        state.best_score, state.best_theta = score, point.network.theta
+        state.best_loss = point.value
+        state.equilibrium_residual = float(point.layers.result.residual.max())

@@ -1,0 +1,98 @@
+r"""Full-batch gradient descent on all weights: the algorithm of the paper.
+
+θ ← θ − η ∇, with the gradient of Σ w ℓ(y, f) + ½ a ‖θ − θ₀‖² and a fixed step η. Where the curvature of
+the loss is at most b (1 for the squared error ½ ‖y − f‖²), every η < 2/(b λ_max(S) + a), S = √W K √W,
+converges on the linearised network; "auto" takes η = 1/(b λ_max(S) + a) at the start, by Lanczos on
+products with J and Jᵀ, and keeps it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from ..spectral import largest_eigenvalue
+from .driver import NoStep
+from .objective import MAX_CONTRACTION, Objective, Point
+from .records import Status
+
+# A loss this large means divergence, for that of standardised targets starts at one half: there is no
+# way back at a fixed step.
+DIVERGED_LOSS = 1e4
+
+
+@dataclass(frozen=True, slots=True)
+class GDState:
+    """The step η, fixed at the start."""
+
+    learning_rate: float
+
+
+class GradientDescent:
+    """Gradient descent with a fixed step; A is projected back where it would leave the well-posed set.
+
+    Parameters
+    ----------
+    learning_rate : float or "auto"
+        The step η on the summed objective.
+    """
+
+    monotone = False
+    progress = 1.0
+
+    def __init__(self, learning_rate="auto"):
+        self.learning_rate = learning_rate
+        self._adjoint: np.ndarray | None = None
+
+    def init(self, objective: Objective, point: Point) -> GDState:
+        """Fix the step."""
+        if self.learning_rate != "auto":
+            return GDState(float(self.learning_rate))
+        curvature = largest_curvature(objective, point) + objective.alpha
+        return GDState(1.0 / curvature if curvature > 0 else 1.0)
+
+    def step(self, objective: Objective, point: Point, state: GDState):
+        """Take one step along the negative gradient."""
+        gradient, self._adjoint = objective.gradient(point, near=self._adjoint)
+        gradient *= -state.learning_rate * objective.total_weight
+        gradient += point.network.theta
+        new = evaluate_projected(objective, gradient, point)
+        if has_diverged(objective, new):
+            raise NoStep(Status.DIVERGED)
+        return new, state, state.learning_rate
+
+
+def evaluate_projected(objective: Objective, theta: np.ndarray, near: Point) -> Point:
+    """Evaluate at θ with A scaled back, in place, to the largest contraction that is allowed."""
+    with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
+        point = objective.evaluate(theta, near=near)
+        if objective.max_contraction <= point.contraction < np.inf:
+            m = point.network.shape.m
+            theta[: m * m] *= 0.999 * MAX_CONTRACTION / point.contraction
+            point = objective.evaluate(theta, near=near)
+    return point
+
+
+def has_diverged(objective: Objective, point: Point) -> bool:
+    """Whether a fixed step has led where training cannot go on."""
+    return not objective.admits(point) or point.value > max(1.0, objective.first.value) * DIVERGED_LOSS
+
+
+def largest_curvature(objective: Objective, point: Point) -> float:
+    """Return λ_max(√W K √W) by Lanczos, times the largest curvature of the loss.
+
+    Each step of Lanczos takes two matrix products.
+    """
+    tangent = objective.tangent(point)
+    root = np.sqrt(objective.weights)[:, None].astype(point.residual.dtype)
+    shape = point.residual.shape
+
+    def product(v):
+        return (root * tangent.jvp(tangent.vjp(root * v.reshape(shape)))).ravel()
+
+    order = point.residual.size
+    operator = LinearOperator((order, order), matvec=product, dtype=point.residual.dtype)
+    value, _ = largest_eigenvalue(operator, tol=1e-8)
+    return objective.loss.largest_curvature * value

@@ -1,0 +1,179 @@
+r"""Levenberg-Marquardt in function space.
+
+Around θ the network is linear with Jacobian J and distance d = θ − θ₀ to the start, and the loss is
+quadratic with curvature B = L Lᵀ and residual q in the coordinates of L (`sk_implicit.losses`; for the
+squared error L = √W and q = √w ∘ (y − f)). The damped problem
+
+    min_δ  ½ ‖q − Lᵀ J δ‖² + ½ a ‖d + δ‖² + ½ μ ‖δ‖²
+
+has as many unknowns as the network has weights, but its solution lies in the span of the n k rows of J
+and of d. With t = a + μ and ω = a/t the optimality conditions give (normal equations, then the
+push-through identity)
+
+    (LᵀKL + t I) v = q + ω Lᵀ J d,      δ = −ω d + Jᵀ L v,      q − Lᵀ J δ = t v,
+
+the last of which predicts the new loss, and so the gain, at no cost. A step is accepted when the
+objective falls and the equilibrium stays well-posed; otherwise μ is raised. μ = 0 is (generalised)
+Gauss-Newton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError
+
+from ..tangent import TangentFeatures, mean_diagonal
+from .driver import NoStep
+from .objective import Objective, Point
+from .records import Status
+from .tangent_system import DENSE_LIMIT, DenseSystem, IterativeSystem, TangentSystem, tangent_system
+
+# Damping, relative to the mean of diag K: the smallest that is worth having, and the largest tried.
+_MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
+# Below this relative predicted decrease nothing is left but rounding.
+_RESOLUTION = 1e-13
+# Below this ratio of actual to predicted decrease a step was too long.
+_POOR_GAIN = 0.05
+# Beyond this ratio of actual to predicted decrease the linearisation serves for further steps.
+_LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
+# For many rows, where a rejected step costs as much as any: the first damping, and the gains between
+# which it stays. From a random start to thousands of residuals an undamped step goes far too far.
+_FIRST_DAMPING, _LOW_GAIN, _HIGH_GAIN = 0.5, 0.25, 0.75
+# K is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
+# is beyond doubt from the second on (equal rows with different targets make K singular).
+_MIN_SHIFT, _SAFE_SHIFT = 1e-14, 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class LMState:
+    """Damping μ relative to the mean of diag K, carried from step to step."""
+
+    damping: float = 0.0
+
+
+class Linearisation:
+    """The network's tangent features at one point, and the steps that follow from them.
+
+    Parameters
+    ----------
+    objective : Objective
+        The objective.
+    point : Point
+        Where the network is linearised.
+    previous : Linearisation or None
+        That of a point nearby: its adjoint and its preconditioner serve as a start.
+    """
+
+    def __init__(self, objective: Objective, point: Point, previous: Linearisation | None):
+        self.tangent: TangentFeatures = objective.tangent(
+            point, near=None if previous is None else previous.tangent
+        )
+        self.scale = mean_diagonal(self.tangent, objective.weights)
+        self._previous = None if previous is None else previous._system
+        self._system: TangentSystem | None = None
+
+    @property
+    def factorised(self) -> bool:
+        """Whether a further step costs little beside the first."""
+        return isinstance(self._system, DenseSystem) or (
+            isinstance(self._system, IterativeSystem) and self._system.exact
+        )
+
+    def propose(self, objective: Objective, point: Point, shift: float) -> tuple[np.ndarray, float]:
+        """Return the step from a point with this linearisation, and the objective it predicts."""
+        if self._system is None:
+            self._system = tangent_system(self.tangent, self._previous, exact=objective.loss.quadratic)
+            self._previous = None
+        curvature, q = objective.curvature(point)
+        drift = point.network.theta - objective.start.theta
+        omega = objective.alpha / shift
+        b = q + omega * curvature.root_t(self.tangent.jvp(drift)) if omega > 0 else q
+        v = self._system.solve(b, curvature, shift)
+        delta = self.tangent.vjp(curvature.root(v).astype(drift.dtype, copy=False))
+        delta -= omega * drift
+        change = 0.5 * (shift**2 * np.sum(v**2) - np.sum(q**2)) / objective.total_weight
+        return delta, point.data_value + float(change) + objective.penalty(drift + delta)
+
+
+class LevenbergMarquardt:
+    """Damped Gauss-Newton steps solved on the n × n tangent kernel."""
+
+    monotone = True
+    progress = 50.0
+
+    def __init__(self):
+        self._linearisation: Linearisation | None = None  # of the step before
+
+    def init(self, objective: Objective, point: Point) -> LMState:
+        """Start undamped, or with a short step where a trial costs much."""
+        return LMState(_FIRST_DAMPING if len(objective.Y) > DENSE_LIMIT else 0.0)
+
+    def step(self, objective: Objective, point: Point, state: LMState):
+        """Try steps with rising damping until one is accepted."""
+        a = objective.alpha
+        model = self._linearisation = Linearisation(objective, point, self._linearisation)
+        diagonal = model.scale
+        if diagonal == 0 or (not np.any(point.residual) and a == 0):
+            raise NoStep(Status.CONVERGED)
+        damping = state.damping
+        while damping <= _MAX_DAMPING:
+            shift = max(a + damping * diagonal, _MIN_SHIFT * diagonal)
+            try:
+                delta, predicted = model.propose(objective, point, shift)
+            except LinAlgError:  # K + tW⁻¹ is singular to rounding
+                damping = max(5 * damping, _MIN_DAMPING)
+                continue
+            if point.value - predicted <= _RESOLUTION * point.value:
+                if shift >= _SAFE_SHIFT * diagonal:
+                    raise NoStep(Status.CONVERGED)
+                damping = _MIN_DAMPING
+                continue
+            trial = objective.evaluate(point.network.theta + delta, near=point)
+            gain = (point.value - trial.value) / (point.value - predicted)
+            if objective.admits(trial) and gain > 0:
+                if gain > _LINEAR_GAIN and model.factorised:
+                    trial = self._correct(objective, trial, model, shift)
+                update = _next_damping if len(objective.Y) <= DENSE_LIMIT else _damping_by_gain
+                return trial, LMState(update(damping, gain, damping > state.damping)), damping
+            damping = max(5 * damping, _MIN_DAMPING)
+        raise NoStep(Status.STALLED)
+
+    @staticmethod
+    def _correct(objective: Objective, point: Point, model: Linearisation, shift: float) -> Point:
+        """Take further steps with the same linearisation while each halves the objective.
+
+        They cost an equilibrium and two triangular solves, and no adjoint, kernel or factorisation.
+        """
+        for _ in range(_MAX_CORRECTIONS):
+            delta, _ = model.propose(objective, point, shift)
+            trial = objective.evaluate(point.network.theta + delta, near=point)
+            if not (objective.admits(trial) and trial.value < point.value):
+                return point
+            previous, point = point, trial
+            if point.value > 0.5 * previous.value:
+                return point
+        return point
+
+
+def _next_damping(damping: float, gain: float, rejected: bool) -> float:
+    """Lower μ after a step that was accepted at once; only a rejected step raises it.
+
+    The loss has kinks, so that the gain stays below one at any damping; many short steps that follow
+    the linear model closely end higher than a few long ones that do not.
+    """
+    if gain < _POOR_GAIN:
+        return max(damping, _MIN_DAMPING)
+    if rejected:
+        return damping
+    return damping / 5 if damping > _MIN_DAMPING else 0.0
+
+
+def _damping_by_gain(damping: float, gain: float, rejected: bool) -> float:
+    """Keep the linear model about as far as it is good for, such that few steps are rejected."""
+    if gain < _LOW_GAIN:
+        return max(2 * damping, _MIN_DAMPING)
+    if rejected or gain < _HIGH_GAIN:
+        return damping
+    return damping / 4 if damping > _MIN_DAMPING else 0.0

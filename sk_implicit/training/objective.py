@@ -1,0 +1,244 @@
+r"""The training objective, evaluated once per point and shared by all solvers.
+
+For weights θ, their start θ₀, sample weights w and penalty a (shapes as in `sk_implicit.network`)::
+
+    Σᵢ wᵢ ℓ(yᵢ, f(xᵢ; θ)) + ½ a ‖θ − θ₀‖²
+
+with a loss ℓ of `sk_implicit.losses`, by default ½ ‖y − f‖². With a centred start f(x; θ) − f(x; θ₀) takes
+the place of f. Values are reported divided by Σw, and for the squared error by the number of outputs, so
+that they are a mean (half a mean squared error) and do not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..losses import Curvature, Loss, SquaredError
+from ..network import Layers, Network
+from ..tangent import TangentFeatures, adjoint, pull_back
+
+# A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
+MAX_CONTRACTION = 0.999
+# Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
+# start's, which a centred network subtracts for good; and what float32 and float64 can do.
+_RESOLUTION, _START, _SINGLE, _FINEST = 1e-4, 1e-8, 1e-6, 1e-12
+# Entries of Z up to which equilibria are solved to rounding.
+_SMALL = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The objective and what was computed on the way to it, at one θ.
+
+    Attributes
+    ----------
+    network : Network
+        The weights.
+    layers : Layers
+        Forward pass on the training rows.
+    residual : (n, k) array
+        −∂ℓ/∂f of every row: y − f for the squared error, y − p for cross-entropy.
+    squared_error : float
+        Weighted mean of its squares.
+    data_value : float
+        The loss, without the penalty, divided by Σw times the loss's number of terms.
+    value : float
+        The objective, divided likewise.
+    contraction : float
+        ‖sA‖₂, by Lanczos.
+    norm_vector : (m,) array
+        Right singular vector that belongs to it, a warm start.
+    """
+
+    network: Network
+    layers: Layers
+    residual: np.ndarray
+    squared_error: float
+    data_value: float
+    value: float
+    contraction: float
+    norm_vector: np.ndarray
+
+    @property
+    def usable(self) -> bool:
+        """Whether the equilibrium was reached and all is finite."""
+        return bool(self.layers.result.converged and np.isfinite(self.value))
+
+
+class Objective:
+    """A loss plus the distance to the start, on fixed training rows.
+
+    Parameters
+    ----------
+    X : (n, p) array or CSR array
+        Augmented inputs.
+    Y : (n, k) array
+        Targets: centred and scaled, or indicators of the classes.
+    weights : (n,) array
+        Positive sample weights.
+    start : Network
+        θ₀.
+    alpha : float
+        The penalty a, absolute.
+    centred : bool
+        Whether f(·; θ₀) is subtracted from the predictions.
+    equilibrium_solver : str
+        Name of the solver for equilibria and adjoints.
+    equilibrium_tol : float or None
+        Their tolerance; None for as tight as the residuals need.
+    loss : Loss, default=SquaredError()
+        The loss ℓ.
+    """
+
+    def __init__(
+        self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
+        equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
+        loss: Loss = SquaredError(),  # noqa: B008 — a value without state
+    ):  # fmt: skip
+        self.X, self.Y, self.weights = X, Y, weights
+        self.start, self.alpha, self.centred = start, alpha, centred
+        self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
+        self.loss = loss
+        self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
+        self.offset = np.zeros_like(Y)
+        first = self.evaluate(start.theta)
+        if centred:
+            self.offset = start.output(first.layers)
+            first = self._assemble(start, first.layers, first.contraction, first.norm_vector)
+        self._first: Point | None = first
+        self.first_value = first.value
+        certified = first.contraction < MAX_CONTRACTION
+        self.max_contraction = MAX_CONTRACTION if certified else np.inf
+
+    @property
+    def first(self) -> Point:
+        """The start, evaluated again if it was let go of."""
+        if self._first is None:
+            self._first = self.evaluate(self.start.theta)
+        return self._first
+
+    def leave_first(self) -> None:
+        """Let go of the start's layers, (n, m), which training has left behind."""
+        self._first = None
+
+    def tolerance(self, near: Point | None) -> float:
+        """Return the tolerance for equilibria near a point.
+
+        Small problems are solved to rounding, which costs nothing and makes a row of weight 2 equal
+        to the same row twice through any number of steps; large ones to far below the residuals.
+        """
+        if self.equilibrium_tol is not None:
+            return self.equilibrium_tol
+        finest = _SINGLE if self.Y.dtype == np.float32 else _FINEST
+        if len(self.Y) * self.start.shape.m <= _SMALL:
+            return finest
+        if near is None:
+            return max(_START, finest)
+        return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
+
+    def evaluate(self, theta: np.ndarray, near: Point | None = None) -> Point:
+        """Compute the objective at θ, starting from the equilibrium of a point nearby."""
+        theta = theta.astype(self.start.theta.dtype, copy=False)
+        network = Network.from_theta(theta, self.start.shape, self.start.gamma)
+        guess = near.norm_vector if near is not None else None
+        contraction, vector = network.contraction(v0=guess)
+        layers = network.forward(
+            self.X, tol=self.tolerance(near), solver=self.equilibrium_solver,
+            Z0=near.layers.Z if near is not None else None,
+        )  # fmt: skip
+        return self._assemble(network, layers, contraction, vector)
+
+    def predictions(self, point: Point) -> np.ndarray:
+        """Return the predictions of the training rows, less the start's where it is centred, (n, k)."""
+        return point.network.output(point.layers) - self.offset
+
+    def _assemble(self, network, layers, contraction, vector) -> Point:
+        losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
+        squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
+        data_value = float(self.weights @ losses) / self.total_weight
+        penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0
+        return Point(
+            network=network,
+            layers=layers,
+            residual=residual,
+            squared_error=squares / self.total_weight,
+            data_value=data_value,
+            value=data_value + penalty,
+            contraction=contraction,
+            norm_vector=vector,
+        )
+
+    def penalty(self, drift: np.ndarray) -> float:
+        """Return the penalty's part of ``value`` at a distance d = θ − θ₀."""
+        return 0.5 * self.alpha * float(drift @ drift) / self.total_weight
+
+    def unit(self, value: float) -> float:
+        """Return what a change of ``value`` is measured by: itself, or the start's value.
+
+        Cross-entropy has a unit of its own: below a hundredth of the start's, a tenth of itself is
+        nothing that predictions would show.
+        """
+        return value if self.loss.quadratic else self.first_value
+
+    def admits(self, point: Point) -> bool:
+        """Whether a point is usable and stays within the well-posed set."""
+        return point.usable and point.contraction < self.max_contraction
+
+    def resolved(self, point: Point) -> bool:
+        """Whether the residuals leave nothing to train on."""
+        return self.alpha == 0 and self.loss.resolved(point.squared_error, self.Y.dtype)
+
+    def curvature(self, point: Point) -> tuple[Curvature, np.ndarray]:
+        """Return the weighted curvature of the loss at a point, and the residual in its coordinates."""
+        return self.loss.curvature(self.Y, point.residual, self.weights)
+
+    def tangent(self, point: Point, near: TangentFeatures | None = None) -> TangentFeatures:
+        """Return the Jacobian's factors at a point."""
+        return TangentFeatures.at(
+            point.network, point.layers, tol=self.tolerance(point), start=near,
+            solver=self.equilibrium_solver,
+        )  # fmt: skip
+
+    def vjp(self, point: Point, C: np.ndarray, near: np.ndarray | None = None):
+        """Return JᵀC at a point, (n_weights,), and the adjoint it took, (n, m): one solve.
+
+        Parameters
+        ----------
+        point : Point
+            Where.
+        C : (n, k) array
+            Coefficients of the outputs.
+        near : (n, m) array or None
+            The adjoint of a point nearby, as a warm start.
+        """
+        C = C.astype(self.Y.dtype, copy=False)
+        Lambda = adjoint(
+            point.network, point.layers, C @ point.network.U, tol=self.tolerance(point),
+            solver=self.equilibrium_solver, start=near,
+        ).solution  # fmt: skip
+        return pull_back(point.network, point.layers, C, Lambda), Lambda
+
+    def gradient(self, point: Point, near: np.ndarray | None = None):
+        """Return the gradient of ``value`` at a point and the adjoint it took, one solve.
+
+        Parameters
+        ----------
+        point : Point
+            Where.
+        near : (n, m) array or None
+            The adjoint of a point nearby, as a warm start.
+
+        Returns
+        -------
+        gradient : (n_weights,) array
+            Derivative with respect to θ.
+        Lambda : (n, m) array
+            The adjoint.
+        """
+        C = point.residual * (-self.weights / self.total_weight)[:, None].astype(self.Y.dtype)
+        gradient, Lambda = self.vjp(point, C, near)
+        if self.alpha > 0:
+            gradient += (self.alpha / self.total_weight) * (point.network.theta - self.start.theta)
+        return gradient, Lambda

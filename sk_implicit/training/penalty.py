@@ -1,0 +1,79 @@
+"""The penalty a, measured on the tangent kernel of the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..network import draw_network
+from ..sampling import sample_rows
+from ..tangent import TangentFeatures, mean_diagonal, mean_kernel
+from .approximate_leave_one_out import approximate_leave_one_out
+from .leave_one_out import leave_one_out
+from .objective import Objective
+
+# Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
+MAX_ROWS = 2000
+# The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
+# that is tried and every step of Newton's method: rows³ · k stays below this.
+_MAX_INVERSION = 5e8
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """The penalty: relative to the mean of diag K, absolute, and how well it scored.
+
+    Attributes
+    ----------
+    relative, absolute : float
+        ``alpha_`` and the factor a in front of ½‖θ − θ₀‖².
+    score : float or None
+        Share of the loss of the start that the linearised network explains, leave-one-out (R² for the
+        squared error), where it was computed.
+    n_rows : int
+        Rows it was computed from.
+    """
+
+    relative: float
+    absolute: float
+    score: float | None
+    n_rows: int
+
+
+def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
+    """Return the penalty for ``alpha``, a number relative to mean diag K or "loo".
+
+    The kernel is that of the start with Gaussian U and V; a start with U = V = 0 borrows them from a
+    fixed draw, so that one alpha means the same penalty for every start.
+    """
+    loss, first = objective.loss, objective.first
+    k = objective.Y.shape[1]
+    max_rows = MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
+    rows = sample_rows(len(objective.weights), max_rows)
+    tangent, weights = _gaussian_tangent(objective, output_init, rows), objective.weights[rows]
+    scale = mean_diagonal(tangent, weights)
+    if alpha != "loo":
+        return Penalty(float(alpha), float(alpha) * scale, None, 0)
+    K = mean_kernel(tangent)
+    if loss.quadratic:
+        residual = first.residual[rows]
+        choice = leave_one_out(K, residual, weights)
+        unexplained = float(np.average(np.mean(residual**2, axis=1), weights=weights))
+    else:
+        Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
+        choice = approximate_leave_one_out(K, Y, F0, weights, loss)
+        unexplained = float(np.average(loss.evaluate(Y, F0).value, weights=weights))
+    score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
+    return Penalty(choice.alpha, choice.alpha * scale, score, len(weights))
+
+
+def _gaussian_tangent(objective: Objective, output_init: str, rows) -> TangentFeatures:
+    """Return the tangent features of the start for some rows, with Gaussian U and V."""
+    point, network = objective.first, objective.start
+    if output_init == "zero":
+        twin = draw_network(network.shape, network.gamma, np.random.RandomState(0), dtype=network.theta.dtype)
+        network = type(network)(network.A, network.W, twin.U, twin.V, gamma=network.gamma)
+    return TangentFeatures.at(
+        network, point.layers.take(rows), tol=objective.tolerance(point), solver=objective.equilibrium_solver
+    )

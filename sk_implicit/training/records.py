@@ -1,0 +1,136 @@
+"""Records of training: how it ended, what each step did, and where it got to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+
+class Status(Enum):
+    """How training ended."""
+
+    CONVERGED = "converged"
+    EARLY_STOPPED = "early_stopped"
+    STOPPED = "stopped"
+    MAX_ITER = "max_iter"
+    STALLED = "stalled"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+
+
+# What a user is told; `{...}` is filled by the estimator. None: nothing to tell.
+MESSAGES: dict[Status, str | None] = {
+    Status.CONVERGED: None,
+    Status.EARLY_STOPPED: None,
+    Status.STOPPED: None,
+    Status.MAX_ITER: (
+        "Training with solver={solver!r} stopped at max_iter={max_iter} before the loss settled: its "
+        "last step still changed it by {change:.1e} of itself (tol={tol:g}). Increase max_iter, or "
+        "set warm_start=True and call fit again to continue."
+    ),
+    Status.STALLED: (
+        "Training with solver={solver!r} stopped after {n_iter} steps: no step was found that lowers "
+        "the loss and keeps the equilibrium well-posed. The parameters are the best that were reached "
+        "(loss {loss:.3e}, contraction {contraction:.3f}). If the contraction is close to 1, use a "
+        "smaller gamma or a larger alpha; otherwise the loss is at the limit of the floating-point "
+        "precision, and float64 input or a tighter equilibrium_tol gets further."
+    ),
+    Status.DIVERGED: (
+        "Training with solver={solver!r} diverged after {n_iter} steps; the best parameters seen were "
+        "kept (loss {loss:.3e}, contraction {contraction:.3f}). The learning rate is too large: use "
+        "learning_rate='auto' or a smaller number. A contraction of 1 or more asks for a smaller gamma, too."
+    ),
+    Status.INTERRUPTED: (
+        "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
+        "{loss:.3e}). Set warm_start=True and call fit again to continue."
+    ),
+}
+
+
+@dataclass(slots=True)
+class History:
+    """What every step of training left behind, whatever the solver; entry 0 is the start.
+
+    Attributes
+    ----------
+    loss : list of float
+        The objective per unit of weight and output: half the mean squared error of the scaled
+        targets, plus the penalty.
+    squared_error : list of float
+        The mean squared error alone, in units of the target's variance.
+    contraction : list of float
+        ‖sA‖₂.
+    step_size : list of float
+        Damping μ ("lm"), learning rate ("gd", "adam") or length along the line ("lbfgs").
+    validation_score : list of float
+        Score on the held-out rows, with early stopping only.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    squared_error: list[float] = field(default_factory=list)
+    contraction: list[float] = field(default_factory=list)
+    step_size: list[float] = field(default_factory=list)
+    validation_score: list[float] = field(default_factory=list)
+
+    @property
+    def n_iter(self) -> int:
+        """Number of steps taken."""
+        return max(len(self.loss) - 1, 0)
+
+    @property
+    def last_change(self) -> float:
+        """How much the last step changed the objective; infinite before the first."""
+        return abs(self.loss[-2] - self.loss[-1]) if self.n_iter else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a monitor is shown after each step."""
+
+    n_iter: int
+    history: History
+    network: object
+
+
+Monitor = Callable[[Progress], bool]
+"""Called after each step; returning True stops training."""
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """Everything that continuing needs: plain values and weights, no training data.
+
+    Attributes
+    ----------
+    solver_state : object
+        The solver's own record.
+    history : History
+        All steps so far.
+    theta : (n_weights,) array
+        The current weights, from which training continues.
+    best_theta : (n_weights,) array
+        The weights to use: those of the best score, or the current ones.
+    best_score : float
+        The best validation score, or minus the best loss.
+    best_loss : float
+        The loss of ``best_theta``.
+    equilibrium_residual : float
+        The largest relative residual of its equilibria on the training rows.
+    n_no_change : int
+        Steps without improvement, so far.
+    status : Status
+        How training ended.
+    """
+
+    solver_state: object
+    history: History
+    theta: np.ndarray
+    best_theta: np.ndarray
+    best_score: float
+    best_loss: float
+    equilibrium_residual: float
+    n_no_change: int
+    status: Status

@@ -1,0 +1,194 @@
+r"""Linear systems in function space, on the tangent kernel K and the loss's weighted curvature B = L Lᵀ.
+
+Every Levenberg-Marquardt step solves, for a shift t = a + μ and a right-hand side in the coordinates of
+the root L (see `sk_implicit.losses`),
+
+    (S + t I) v = b,     S = Lᵀ K L,
+
+which stays well scaled for any positive weights, and where the curvature vanishes. For the squared error
+L is √W. Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by
+it through J and Jᵀ (three matrix products, whatever the number of outputs), for more than `FACTOR_LIMIT` rows
+as in `sk_implicit.training.nystroem`, for several outputs as here.
+
+Their preconditioner rests on two facts. At the random start the outputs' kernels are equal and the blocks
+between outputs 0, both up to O(1/√m), and training moves them little: one n × n kernel stands for all.
+And with L = diag(ℓ) Π, Π a projection, Π (Λ + t I)⁻¹ Π is close to (Π Λ Π + t I)⁻¹ on the range of Π, with
+Λ = diag(ℓ) (I ⊗ K) diag(ℓ), one block for each output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from ..losses import Curvature
+from ..tangent import TangentFeatures, joint_kernel, kernel_block
+from .nystroem import MAX_ITER, RTOL, NystroemFactor, NystroemSystem, conjugate_gradients
+
+# Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
+DENSE_LIMIT = 4000
+# Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
+FACTOR_LIMIT = 4000
+# Conjugate gradients: relative residual and most iterations for a loss that is quadratic.
+_RTOL, _MAX_ITER = 1e-6, 500
+
+
+class TangentSystem(Protocol):
+    """The systems of one linearisation, for any right-hand side, curvature and shift."""
+
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k); raise LinAlgError where it is singular."""
+
+
+class DenseSystem:
+    """S formed and factorised once for each curvature and shift.
+
+    Parameters
+    ----------
+    K : (k n, k n) array
+        Tangent kernel over all outputs, output by output.
+    """
+
+    def __init__(self, K: np.ndarray):
+        self.K = K.astype(np.float64, copy=False)
+        self._factor: tuple | None = None
+        self._of: tuple[Curvature, float] | None = None
+
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k)."""
+        if not _same(self._of, curvature, shift):
+            S = _congruent(self.K, curvature)
+            S.flat[:: len(S) + 1] += shift
+            self._factor = cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
+            self._of = (curvature, shift)
+        v = cho_solve(self._factor, b.ravel(order="F"), check_finite=False)
+        return v.reshape(b.shape, order="F")
+
+
+class IterativeSystem:
+    """Conjugate gradients on products with J and Jᵀ.
+
+    Parameters
+    ----------
+    tangent : TangentFeatures
+        The Jacobian's factors.
+    kernel : (n, n) float64 array
+        The kernel that stands for those of all outputs in the preconditioner.
+    rtol : float, default=1e-6
+        Relative residual of solutions.
+    exact : bool, default=True
+        Whether to solve that far, or only to the duality gap of `sk_implicit.training.nystroem`: a
+        curvature that will have changed after the step is not worth more.
+    """
+
+    def __init__(
+        self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL, *, exact: bool = True
+    ):
+        self.tangent, self.kernel, self.rtol, self.exact = tangent, kernel, rtol, exact
+        self.n_products = 0
+        self._precondition: Callable | None = None
+        self._of: tuple[Curvature, float] | None = None
+
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k)."""
+        if not _same(self._of, curvature, shift):
+            self._precondition = shared_preconditioner(self.kernel, curvature, shift)
+            self._of = (curvature, shift)
+        dtype = self.tangent.layers.Z.dtype
+
+        def product(V):
+            self.n_products += 1
+            C = curvature.root(V).astype(dtype, copy=False)
+            return curvature.root_t(self.tangent.jvp(self.tangent.vjp(C))) + shift * V
+
+        limit = self.rtol * np.linalg.norm(b)
+
+        def accept(v, residual):
+            error = np.linalg.norm(residual)
+            return error <= limit or (not self.exact and error <= RTOL * shift * np.linalg.norm(v))
+
+        max_iter = _MAX_ITER if self.exact else MAX_ITER
+        return conjugate_gradients(product, self._precondition, b, accept, max_iter)
+
+
+def shared_preconditioner(K: np.ndarray, curvature: Curvature, shift: float) -> Callable:
+    """Return Π (diag(ℓ)(I ⊗ K)diag(ℓ) + shift I)⁻¹ Π as a function of (n, k) arrays.
+
+    One factorisation for each output, or a single one where they share ℓ.
+    """
+    scale = curvature.scale
+    shared = np.array_equal(scale, np.broadcast_to(scale[:, :1], scale.shape))
+    factors = []
+    for column in scale.T[:1] if shared else scale.T:
+        S = K * column
+        S *= column[:, None]
+        S.flat[:: len(S) + 1] += shift
+        factors.append(cho_factor(S, lower=True, overwrite_a=True, check_finite=False))
+
+    def precondition(V):
+        if shared:
+            return curvature.project(cho_solve(factors[0], V, check_finite=False))
+        solved = [cho_solve(factor, V[:, c], check_finite=False) for c, factor in enumerate(factors)]
+        return curvature.project(np.stack(solved, axis=1))
+
+    return precondition
+
+
+def tangent_system(
+    tangent: TangentFeatures, previous: TangentSystem | None = None, *, exact: bool = True
+) -> TangentSystem:
+    """Choose how the systems of a linearisation are solved, by their order k n.
+
+    Parameters
+    ----------
+    tangent : TangentFeatures
+        The Jacobian's factors.
+    previous : TangentSystem or None, default=None
+        The system of a linearisation nearby, whose preconditioner serves again.
+    exact : bool, default=True
+        Whether systems that are solved by iteration are solved to many digits, or to a duality gap.
+    """
+    n_outputs, n = tangent.Lambda.shape[:2]
+    if n_outputs * n <= DENSE_LIMIT:
+        return DenseSystem(joint_kernel(tangent))
+    if n > FACTOR_LIMIT:
+        return NystroemSystem(tangent, NystroemFactor.of(tangent))
+    if isinstance(previous, IterativeSystem):
+        kernel = previous.kernel
+    else:
+        kernel = kernel_block(tangent).astype(np.float64, copy=False)
+    return IterativeSystem(tangent, kernel, exact=exact)
+
+
+def precision(n: int, dtype) -> np.dtype:
+    """Return the precision that Levenberg-Marquardt steps on n rows are computed in.
+
+    Beyond `FACTOR_LIMIT` rows the systems are solved to a few digits only: float32 has them, and halves
+    time and memory.
+    """
+    return np.dtype(np.float32 if n > FACTOR_LIMIT else dtype)
+
+
+def _same(cached, curvature: Curvature, shift: float) -> bool:
+    """Whether a factorisation is that of this curvature and shift."""
+    return (
+        cached is not None and cached[1] == shift and np.array_equal(cached[0].scale, curvature.scale)
+    )  # the direction follows from the scale
+
+
+def _congruent(K: np.ndarray, curvature: Curvature) -> np.ndarray:
+    """Return LᵀKL, (k n, k n)."""
+    scale = curvature.scale.ravel(order="F")
+    S = K * scale
+    S *= scale[:, None]
+    if curvature.direction is not None:
+        n, k = curvature.scale.shape
+        direction = curvature.direction.T
+        for blocks in (S.reshape(k, n, k * n), S.T.reshape(k, n, k * n)):  # views of rows, of columns
+            along = np.einsum("cn,cnj->nj", direction, blocks)
+            for c in range(k):
+                blocks[c] -= direction[c][:, None] * along
+    return S

@@ -1,0 +1,83 @@
+"""Small problems with a fixed seed, shared by the tests of the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from sk_implicit.network import Layers, Network, Shape, draw_network
+from sk_implicit.tangent import TangentFeatures
+from sk_implicit.training import Objective
+
+# Equilibria this accurate leave finite differences nothing to see.
+TIGHT = 1e-14
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network, rows, and what follows from them."""
+
+    network: Network
+    X: np.ndarray
+    layers: Layers
+    tangent: TangentFeatures
+
+    @property
+    def n(self) -> int:
+        return self.X.shape[0]
+
+
+def rows(n: int, p: int, *, kind: str = "dense", seed: int = 0, dtype=np.float64):
+    """Return n rows of unit norm, dense or CSR (with about half its entries zero)."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, p))
+    if kind == "csr":
+        X *= rng.uniform(size=X.shape) < 0.6
+        X[:, -1] = 1.0
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    X = X.astype(dtype)
+    X.flags.writeable = False
+    return sparse.csr_array(X) if kind == "csr" else X
+
+
+def problem(m=9, n=6, p=4, k=1, *, kind="dense", gamma=0.4, seed=0, tol=TIGHT, **draw) -> Problem:
+    """Return a drawn network with its forward pass and Jacobian on n rows."""
+    network = draw_network(Shape(m, p, k), gamma, np.random.RandomState(seed), **draw)
+    X = rows(n, p, kind=kind, seed=seed + 1, dtype=draw.get("dtype", np.float64))
+    layers = network.forward(X, tol=tol)
+    return Problem(network, X, layers, TangentFeatures.at(network, layers, tol=tol))
+
+
+def outputs(case: Problem, theta: np.ndarray) -> np.ndarray:
+    """Return the predictions of the network with weights θ, (n, k)."""
+    network = Network.from_theta(theta, case.network.shape, case.network.gamma)
+    return network.output(network.forward(case.X, tol=TIGHT))
+
+
+def objective(
+    m=40, n=25, d=3, k=1, *, alpha=0.0, centred=True, gamma=0.4, seed=0, weights=None,
+    output_init="centred", dtype=np.float64, tol=None,
+) -> Objective:  # fmt: skip
+    """Return the objective of a smooth target with a little noise."""
+    rng = np.random.RandomState(seed + 100)
+    X = rows(n, d + 1, seed=seed + 1, dtype=dtype)
+    Y = np.sin(3 * X[:, :1] + np.arange(k)) + 0.1 * rng.standard_normal((n, k))
+    Y = ((Y - Y.mean(axis=0)) / Y.std(axis=0)).astype(dtype)
+    start = draw_network(
+        Shape(m, d + 1, k), gamma, np.random.RandomState(seed), output_init=output_init, dtype=dtype
+    )
+    weights = np.ones(n) if weights is None else weights
+    return Objective(X, Y, weights, start, alpha=alpha, centred=centred, equilibrium_tol=tol)
+
+
+def regression(n=40, d=4, k=None, seed=0, noise=0.1):
+    """Return X and y of a smooth regression problem; read-only, y flat unless k is given."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, d))
+    y = np.sin(X[:, 0]) + 0.5 * X[:, 1] ** 2 + noise * rng.standard_normal(n)
+    if k is not None:
+        y = np.column_stack([y * (c + 1) + c * X[:, 2] for c in range(k)])
+    X.flags.writeable = y.flags.writeable = False
+    return X, y

@@ -1,0 +1,121 @@
+"""Approximate leave-one-out: against closed forms, dense algebra and refits without a row."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+
+from sk_implicit.losses import CrossEntropy, SquaredError
+from sk_implicit.training.approximate_leave_one_out import (
+    GRID,
+    SharedKernelSystem,
+    approximate_leave_one_out,
+    leave_one_out_loss,
+)
+from sk_implicit.training.leave_one_out import leave_one_out_scores
+
+
+def problem(k, n=30, seed=0):
+    """Return a kernel, the classes' indicators (k = 1: of two classes) and the loss."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, 4))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    K = np.exp(X @ X.T)
+    if k == 1:
+        Y = (X[:, :1] + 0.4 * rng.standard_normal((n, 1)) > 0).astype(float)
+    else:
+        Y = np.eye(k)[np.argmax(X[:, :k] + 0.4 * rng.standard_normal((n, k)), axis=1)]
+    return K, Y, CrossEntropy(np.zeros(k))
+
+
+def refit(K, Y, weights, loss, alpha):
+    """Return the predictions of the penalised fit, by another optimiser."""
+    R = np.linalg.cholesky(K + 1e-10 * np.eye(len(K)))
+
+    def value(c):
+        C = c.reshape(Y.shape)
+        losses, residual = loss.evaluate(Y, R @ C)
+        gradient = -R.T @ (weights[:, None] * residual) + alpha * C
+        return weights @ losses + 0.5 * alpha * c @ c, gradient.ravel()
+
+    options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9}
+    return R @ minimize(value, np.zeros(Y.size), jac=True, method="L-BFGS-B", options=options).x.reshape(
+        Y.shape
+    )
+
+
+def test_squared_error_gives_the_closed_form():
+    K, _, _ = problem(1)
+    rng = np.random.RandomState(1)
+    Y, weights = rng.standard_normal((30, 2)), rng.uniform(0.3, 3, 30)
+    for alpha in (0.01, 1.0):
+        score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha)
+        # ½ ‖·‖² summed over outputs there, a mean over outputs here
+        assert_allclose(score, leave_one_out_scores(K, Y, weights, np.array([alpha]))[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_system_is_the_inverse_on_the_range_of_the_root(k):
+    K, Y, loss = problem(k, n=12)
+    rng = np.random.RandomState(2)
+    weights = rng.uniform(0.3, 3, 12)
+    curvature, q = loss.curvature(Y, loss.evaluate(Y, rng.standard_normal(Y.shape)).residual, weights)
+    system = SharedKernelSystem(K, curvature, 0.3)
+    v = system.solve(q)
+    assert_allclose(curvature.root_t(K @ curvature.root(v)) + 0.3 * v, q, atol=1e-10)
+    blocks = system.diagonal_blocks()
+    for i in (0, 5):
+        for c in range(k):
+            unit = np.zeros(Y.shape)
+            unit[i, c] = 1
+            assert_allclose(blocks[i][:, c], system.solve(curvature.project(unit))[i], atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("alpha", [0.1, 3.0])
+def test_fit_is_the_penalised_minimum(k, alpha):
+    K, Y, loss = problem(k)
+    weights = np.random.RandomState(3).uniform(0.3, 3, 30)
+    _, D = leave_one_out_loss(K, Y, 0 * Y, weights, loss, alpha)
+    expected = refit(K, Y, weights, loss, alpha)
+    if k > 1:
+        D, expected = (F - F.mean(axis=1, keepdims=True) for F in (D, expected))
+    assert_allclose(D, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_score_approximates_refits_without_each_row(k):
+    K, Y, loss = problem(k)
+    weights = np.ones(30)
+    score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 1.0)
+    held_out = []
+    for i in range(30):
+        without = weights.copy()
+        without[i] = 0
+        held_out.append(loss.evaluate(Y[[i]], refit(K, Y, without, loss, 1.0)[[i]]).value[0])
+    fitted = loss.evaluate(Y, refit(K, Y, weights, loss, 1.0)).value.mean()
+    exact = np.mean(held_out)
+    assert exact - fitted > 0.02
+    assert abs(score - exact) < 0.1 * (exact - fitted)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_weight_two_is_the_row_twice(k):
+    K, Y, loss = problem(k, n=15)
+    weights = np.ones(15)
+    weights[3] = 2
+    rows = [*range(15), 3]
+    once, _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.5)
+    twice, _ = leave_one_out_loss(K[np.ix_(rows, rows)], Y[rows], 0 * Y[rows], np.ones(16), loss, 0.5)
+    assert_allclose(once, twice, rtol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_choice_is_the_minimum_of_the_scores(k):
+    K, Y, loss = problem(k, n=40)
+    choice = approximate_leave_one_out(K, Y, 0 * Y, np.ones(40), loss)
+    scale = np.mean(np.diag(K))
+    scores = [leave_one_out_loss(K, Y, 0 * Y, np.ones(40), loss, a * scale)[0] for a in GRID[8:19]]
+    best = GRID[8:19][np.argmin(scores)]
+    assert best / np.sqrt(10) < choice.alpha < best * np.sqrt(10)
+    assert_allclose(choice.score, min(scores), rtol=0.02)

@@ -1,0 +1,283 @@
+"""Input that is wrong, extreme or degenerate: a result that makes sense, or an error in words."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from problems import regression
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_implicit import ImplicitReLURegressor
+from sk_implicit.training import MESSAGES, SOLVERS, Status
+
+every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
+unfinished = pytest.mark.filterwarnings(
+    "ignore:Training with solver.*max_iter:sklearn.exceptions.ConvergenceWarning"
+)
+
+
+def fit(X, y, sample_weight=None, **settings):
+    settings = {"width": 30, "random_state": 0} | settings
+    return ImplicitReLURegressor(**settings).fit(X, y, sample_weight)
+
+
+def r2(y, prediction):
+    """R² that does not overflow for targets of 1e200."""
+    size = np.abs(y).max()
+    y, prediction = y / size, prediction / size
+    return 1 - np.sum((y - prediction) ** 2) / np.sum((y - y.mean()) ** 2)
+
+
+# --- data that have no meaning ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["X", "y", "sparse X", "prediction"])
+def test_entries_that_are_not_finite_are_refused(value, where):
+    X, y = (a.copy() for a in regression())
+    model = fit(X, y)
+    (y if where == "y" else X)[3] = value
+    if where == "sparse X":
+        X = sparse.csr_array(X)
+    with pytest.raises(ValueError, match=rf"Input {'y' if where == 'y' else 'X'} contains (NaN|infinity)"):
+        model.predict(X) if where == "prediction" else fit(X, y)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    X, y = regression()
+    model = fit(X, y)
+    with pytest.raises(ValueError, match="X has 3 features, but ImplicitReLURegressor is expecting 4"):
+        model.predict(X[:, :3])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        fit(X[:, 0], y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fit(X, y[:-1])
+    with pytest.raises(ValueError, match="0 sample"):
+        fit(X[:0], y[:0])
+    with pytest.raises(ValueError, match=r"(?i)could not convert string|dtype"):
+        fit(X.astype(str)[:, :1] + "a", y)
+
+
+# --- data with little to learn from -------------------------------------------------------------------
+
+
+@every_solver
+@pytest.mark.parametrize("value", [0.0, 3.3, -1e200, 1e-200])
+@unfinished
+@pytest.mark.parametrize("max_iter", [3, 50])
+def test_constant_target_is_predicted(solver, value, max_iter):
+    X, y = regression()
+    model = fit(X, np.full_like(y, value), solver=solver, max_iter=max_iter)
+    assert_allclose(model.predict(X + 1), value, rtol=1e-12)
+    assert np.isfinite(model.loss_)
+
+
+@unfinished
+@every_solver
+def test_one_constant_target_among_others(solver):
+    X, y = regression()
+    model = fit(
+        X, np.column_stack([y, np.full_like(y, 7.0)]), solver=solver, max_iter=10, tol=1e-2, alpha=0.1
+    )
+    F = model.predict(X)
+    assert_allclose(F[:, 1], 7.0, atol=0.3)
+    assert r2(y, F[:, 0]) > 0.3
+
+
+@every_solver
+@pytest.mark.parametrize("alpha", ["loo", 0.0])
+def test_one_sample_is_remembered(solver, alpha):
+    X, y = regression()
+    model = fit(X[:1], y[:1], solver=solver, alpha=alpha)
+    assert_allclose(model.predict(X[:1]), y[:1])
+    assert np.isfinite(model.predict(X)).all()
+
+
+@unfinished
+@every_solver
+@pytest.mark.parametrize("alpha", ["loo", 0.01])
+def test_more_features_than_samples(solver, alpha):
+    X = np.random.RandomState(0).standard_normal((15, 400))
+    y = X[:, 0]
+    model = fit(X, y, solver=solver, alpha=alpha, max_iter=20)
+    assert np.abs(model.predict(X)).max() < 2 * np.abs(y).max()
+    assert r2(y, model.predict(X)) > (0.5 if alpha == 0.01 else -0.1)
+
+
+@unfinished
+@every_solver
+def test_repeated_rows_with_different_targets_are_averaged(solver):
+    X, y = regression(n=5)
+    noise = np.random.RandomState(0).standard_normal((5, 8))
+    noise -= noise.mean(axis=1, keepdims=True)
+    rows, targets = np.repeat(X, 8, axis=0), (10 * y[:, None] + noise).ravel()
+    model = fit(rows, targets, solver=solver, alpha=1e-4, max_iter=80)
+    tolerance = {"lm": 0.1, "lbfgs": 0.2}.get(solver, 2.0)
+    assert_allclose(model.predict(X), 10 * y, atol=tolerance)
+
+
+@every_solver
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_features_that_are_all_zero(solver, fit_intercept):
+    X, y = regression()
+    model = fit(0 * X, y, solver=solver, fit_intercept=fit_intercept)
+    assert_allclose(model.predict(X[:3] * 0), y.mean() if fit_intercept else 0.0, atol=1e-3)
+
+
+# --- scales -------------------------------------------------------------------------------------------
+
+
+@unfinished
+@every_solver
+def test_features_on_scales_from_1e_minus_9_to_1e9(solver):
+    """The large feature is what the network sees unless they are standardised; nothing overflows."""
+    X, y = regression()
+    scales = np.array([1e-9, 1e-3, 1e3, 1e9])
+    model = fit(X * scales, y, solver=solver)
+    assert np.abs(model.predict(X * scales)).max() < 3 * np.abs(y).max()
+    large = fit(X * scales, X[:, 3], solver=solver, max_iter=20)
+    assert r2(X[:, 3], large.predict(X * scales)) > 0.8
+
+
+@unfinished
+@every_solver
+@pytest.mark.parametrize("size", [1e-150, 1e-9, 1e9, 1e150])
+def test_common_scale_of_the_features_does_not_matter_without_a_bias(solver, size):
+    X, y = regression()
+    settings = {"solver": solver, "max_iter": 3, "fit_intercept": False, "alpha": 0.1}
+    plain, scaled = fit(X, y, **settings), fit(size * X, y, **settings)
+    assert_allclose(scaled.predict(size * X), plain.predict(X), rtol=1e-3, atol=1e-3)
+
+
+@every_solver
+@pytest.mark.parametrize("size", [1e-300, 1e-150, 1e150])
+def test_features_out_of_all_proportion_to_the_bias(solver, size):
+    X, y = regression()
+    model = fit(size * X, y, solver=solver, alpha=0.1, max_iter=200, tol=1e-2)
+    assert np.abs(model.predict(size * X)).max() < 3 * np.abs(y).max()
+
+
+@unfinished
+@every_solver
+@pytest.mark.parametrize("size", [1e-290, 1e-9, 1e12, 1e290])
+def test_scale_of_the_target_does_not_matter(solver, size):
+    X, y = regression()
+    settings = {"solver": solver, "max_iter": 3, "alpha": 0.1}
+    plain, scaled = fit(X, y, **settings), fit(X, size * y, **settings)
+    assert_allclose(scaled.predict(X) / size, plain.predict(X), rtol=1e-6, atol=1e-6)
+    assert_allclose(scaled.loss_, plain.loss_, rtol=1e-6)
+
+
+@unfinished
+def test_target_far_from_zero():
+    X, y = regression()
+    settings = {"max_iter": 3, "alpha": 0.1}
+    plain, shifted = fit(X, y, **settings), fit(X, y + 1e9, **settings)
+    assert_allclose(shifted.predict(X) - 1e9, plain.predict(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e60, 1e-60])
+def test_targets_beyond_single_precision_are_refused_in_words(size):
+    X, y = regression()
+    with pytest.raises(ValueError, match=r"y reaches .* but float32, the precision of X .* rescale y"):
+        fit(X.astype(np.float32), size * y)
+
+
+@unfinished
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_single_precision_takes_its_whole_range(size):
+    X, y = regression()
+    settings = {"max_iter": 3, "alpha": 0.1, "fit_intercept": False}
+    plain = fit(X.astype(np.float32), y, **settings)
+    scaled = fit((size * X).astype(np.float32), y, **settings)
+    assert_allclose(scaled.predict((size * X).astype(np.float32)), plain.predict(X), rtol=0.01, atol=0.02)
+
+
+# --- settings that ask for too much ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gamma", [3.0, 100.0])
+def test_gamma_too_large_names_cause_and_remedy(gamma):
+    X, y = regression()
+    with pytest.raises(ValueError) as caught:
+        fit(X, y, gamma=gamma, width=100)
+    message = str(caught.value)
+    assert message.startswith(
+        f"gamma={gamma:g} is too large: the equilibrium of the random start was not found"
+    )
+    assert "of 40 rows" in message
+    assert message.endswith("Use a smaller gamma.")
+
+
+@pytest.mark.parametrize("solver", ["gd", "adam"])
+@pytest.mark.parametrize("learning_rate", [1e4, 1e300])
+def test_learning_rate_too_large_warns_and_keeps_the_best(solver, learning_rate):
+    X, y = regression()
+    with pytest.warns(ConvergenceWarning, match=r"diverged after .* rate is too large: use learning_rate="):
+        model = fit(X, y, solver=solver, learning_rate=learning_rate)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.loss_ <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("width", [10**7, 1e6])
+def test_width_that_does_not_fit_in_memory_is_refused_before_anything_is_drawn(width):
+    X, y = regression()
+    with pytest.raises(MemoryError, match=r"width=.* takes at least .* GiB .* Use a smaller width"):
+        fit(X, y, width=width)
+
+
+def test_early_stopping_with_too_few_rows_names_the_numbers():
+    X, y = regression()
+    with pytest.raises(ValueError, match=r"of the 5 samples, which leaves 4 to train and 1 to validate"):
+        fit(X[:5], y[:5], early_stopping=True)
+    assert fit(X[:5], y[:5], early_stopping=True, validation_fraction=0.4, max_iter=10, tol=0.1).n_iter_ > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("width", 0),
+        ("width", -1.5),
+        ("width", "wide"),
+        ("gamma", 0.0),
+        ("gamma", -0.4),
+        ("alpha", -1.0),
+        ("alpha", "cv"),
+        ("solver", "sgd"),
+        ("init", "uniform"),
+        ("output_init", "centered"),
+        ("equilibrium_solver", "magic"),
+        ("equilibrium_tol", 0.0),
+        ("max_iter", 0),
+        ("tol", -1e-3),
+        ("learning_rate", 0.0),
+        ("batch_size", 0),
+        ("validation_fraction", 1.0),
+        ("n_iter_no_change", 0),
+    ],
+)
+def test_settings_out_of_range_are_named_with_what_they_may_be(name, value):
+    X, y = regression()
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of ImplicitReLURegressor must be .* Got "):
+        fit(X, y, **{name: value})
+
+
+# --- words ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [status for status in Status if MESSAGES[status]])
+def test_messages_about_training_are_sentences_with_a_remedy(status):
+    message = MESSAGES[status].format(
+        solver="gd", max_iter=50, n_iter=7, tol=1e-4, loss=0.123, contraction=0.8, change=0.01
+    )
+    assert message[0].isupper() or message.startswith("fit was")
+    assert message.endswith(".")
+    assert "  " not in message
+    assert "{" not in message
+    assert any(remedy in message for remedy in ("Increase", "use ", "Use ", "Set ", "set "))
+
+
+def test_every_status_has_a_message_or_nothing_to_say():
+    assert set(MESSAGES) == set(Status)
+    quiet = {status for status in Status if MESSAGES[status] is None}
+    assert quiet == {Status.CONVERGED, Status.EARLY_STOPPED, Status.STOPPED}

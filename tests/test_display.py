@@ -1,0 +1,131 @@
+"""Displays: what they hold, what they draw, and how they share axes."""
+
+import sys
+import warnings
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_implicit import ImplicitReLURegressor
+from sk_implicit.display import ConvergenceDisplay, SpectrumDisplay, WidthDisplay
+from sk_implicit.limit import limit_kernel
+from sk_implicit.theory import convergence_certificate, network_inputs, tangent_kernel
+
+rng = np.random.RandomState(0)
+X = rng.standard_normal((15, 4))
+Y = np.sin(X[:, 0]) + X[:, 1]
+
+
+def estimator(width=40, **params):
+    defaults = {"solver": "gd", "alpha": 0, "tol": 0, "max_iter": 50, "equilibrium_tol": 1e-8}
+    return ImplicitReLURegressor(width, **(defaults | {"relevance": None, "random_state": 0} | params))
+
+
+@pytest.fixture(scope="module")
+def model():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator().fit(X, Y)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_convergence_shows_the_curve_above_nothing_it_is_certified_below(model):
+    display = ConvergenceDisplay.from_estimator(model, X, Y)
+    certificate = convergence_certificate(model, X, Y)
+    assert display.certified_rate == pytest.approx(certificate.certified_rate)
+    steps, errors = display.line_.get_data()
+    np.testing.assert_array_equal(steps, np.arange(51))
+    np.testing.assert_allclose(errors, model.history_["squared_error"])
+    guaranteed = display.certified_line_.get_ydata()
+    assert (errors <= guaranteed * (1 + 1e-9)).all()
+    np.testing.assert_allclose(np.diff(np.log(guaranteed)), -certificate.certified_rate)
+    assert display.ax_.get_yscale() == "log"
+    assert display.ax_.get_xlabel() and display.ax_.get_ylabel()
+    assert labels(display.ax_) == ["gd, m = 40", "gd, m = 40: certified for gradient descent"]
+
+
+def test_several_curves_share_axes_in_different_colours(model):
+    figure, ax = plt.subplots()
+    certificate = convergence_certificate(model, X, Y)
+    drawn = [
+        ConvergenceDisplay.from_estimator(model, X, Y, name=name, ax=ax, certificate=certificate)
+        for name in ("first", "second", "third")
+    ]
+    assert all(display.ax_ is ax and display.figure_ is figure for display in drawn)
+    assert len({display.line_.get_color() for display in drawn}) == 3
+    assert len(labels(ax)) == 6
+    display = drawn[0]
+    assert display.plot() is display and display.ax_ is not ax
+
+
+def test_convergence_without_a_rate_draws_no_line():
+    display = ConvergenceDisplay(np.array([1.0, 0.1, 0.0]), certified_rate=0.0).plot()
+    assert display.certified_line_ is None
+    np.testing.assert_array_equal(display.line_.get_xdata(), [0, 1])  # 0 has no logarithm
+    assert ConvergenceDisplay([1.0, 0.5], name="a").plot(name="b", color="k").line_.get_color() == "k"
+
+
+def test_spectrum_holds_the_eigenvalues(model):
+    display = SpectrumDisplay.from_estimator(model, X)
+    expected = np.linalg.eigvalsh(tangent_kernel(model, X))[::-1]
+    np.testing.assert_allclose(display.end, expected, rtol=1e-6)
+    limit = np.linalg.eigvalsh(limit_kernel(network_inputs(model, X), gamma=0.4))[::-1]
+    np.testing.assert_allclose(display.limit, limit, rtol=1e-6)
+    certificate = convergence_certificate(model, X, Y)
+    assert display.extremes["start"] == pytest.approx(tuple(certificate.start), rel=1e-4)
+    assert labels(display.ax_) == ["m = 40: start", "m = 40: end", "limit m → ∞"]
+    again = SpectrumDisplay(display.start, display.end, display.limit, name="other").plot(display.ax_)
+    assert labels(again.ax_)[-1] == "limit m → ∞" and labels(again.ax_).count("limit m → ∞") == 1
+    assert len(again.lines_) == 2
+    assert SpectrumDisplay(display.start, display.end).plot().extremes.keys() == {"start", "end"}
+
+
+def test_width_fits_every_width_and_seed():
+    display = WidthDisplay.from_estimator(
+        estimator(max_iter=5), X, Y, widths=(10, 20), random_states=(0, 1), X_test=X[:5], y_test=Y[:5]
+    )
+    curves = display.curves
+    assert curves.train_loss.shape == curves.rate.shape == (2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        single = estimator(20, max_iter=5, random_state=1).fit(X, Y)
+    assert curves.train_loss[1, 1] == pytest.approx(np.mean((Y - single.predict(X)) ** 2))
+    assert curves.test_loss[1, 1] == pytest.approx(np.mean((Y[:5] - single.predict(X[:5])) ** 2))
+    norm = np.linalg.norm(single.A_, 2) / np.sqrt(20)
+    assert curves.norm_end[1, 1] == pytest.approx(norm, rel=1e-3)
+    norm = np.linalg.norm(single.A_init_, 2) / np.sqrt(20)
+    assert curves.norm_start[1, 1] == pytest.approx(norm, rel=1e-3)
+    losses, rates, norms = display.axes_
+    assert labels(losses) == ["train", "test"] and labels(norms) == ["end", "start"]
+    assert rates.get_legend() is None  # one curve, one meaning
+    assert [tick.get_text() for tick in losses.get_xticklabels()] == ["10", "20"]
+    assert display.plot(display.axes_, name="again") is display
+    assert len(labels(display.axes_[0])) == 4
+
+
+def test_width_without_test_rows_has_no_test_curve():
+    display = WidthDisplay.from_estimator(estimator(max_iter=3), X, Y, widths=(10,), random_states=(0,))
+    assert np.isnan(display.curves.test_loss).all() and labels(display.axes_[0]) == ["train"]
+    with pytest.raises(ValueError, match="3 axes"):
+        display.plot(plt.subplots()[1])
+
+
+def test_drawing_without_matplotlib_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match="pip install"):
+        ConvergenceDisplay([1.0, 0.5]).plot()

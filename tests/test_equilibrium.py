@@ -1,0 +1,459 @@
+"""What every registered equilibrium solver promises, for all three equations."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sk_implicit import equilibrium
+from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status
+
+EQUATIONS = ["forward", "adjoint", "tangent"]
+# At m = 260 the units are split into four groups, at m = 30 they are not.
+WIDTHS = [30, 260]
+
+over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))
+over_equations = pytest.mark.parametrize("equation", EQUATIONS)
+
+
+def read_only(X):
+    X.flags.writeable = False
+    return X
+
+
+def row_norms(X):
+    """Norms without overflow or underflow."""
+    X = X.astype(np.float64)
+    largest = np.abs(X).max(axis=1, initial=1e-300)
+    return largest * np.linalg.norm(X / largest[:, None], axis=1)
+
+
+class Case:
+    """One equation on random data, with its reference solution by dense linear algebra."""
+
+    def __init__(self, equation, m=30, n=12, gamma=0.4, seed=0):
+        rng = np.random.default_rng(seed)
+        self.equation, self.gamma, self.m, self.n = equation, gamma, m, n
+        self.A = read_only(rng.standard_normal((m, m)))
+        self.c = read_only(rng.standard_normal((n, m)))
+        sA = gamma / np.sqrt(m) * self.A
+        self.M = sA if equation == "adjoint" else sA.T
+        self.active = None
+        if equation != "forward":
+            self.active = read_only(rng.random((n, m)) < 0.5)
+
+    def solve(self, c=None, A=None, rows=slice(None), **options):
+        c = self.c[rows] if c is None else c
+        A = self.A if A is None else A
+        options.setdefault("gamma", self.gamma)
+        if self.equation == "forward":
+            return equilibrium.solve(A, c, **options)
+        function = getattr(equilibrium, f"solve_{self.equation}")
+        return function(A, c, self.active[rows], **options)
+
+    def image(self, Z, c=None, rows=slice(None)):
+        """F(Z), from the equation's definition, in float64."""
+        G = Z.astype(np.float64) @ self.M + (self.c[rows] if c is None else c)
+        return np.maximum(G, 0) if self.active is None else np.where(self.active[rows], G, 0)
+
+    def residual(self, Z, c=None, rows=slice(None)):
+        step, size = row_norms(self.image(Z, c, rows) - Z), row_norms(Z)
+        with np.errstate(divide="ignore"):
+            return np.divide(step, size, out=np.zeros_like(step), where=step > 0)
+
+    def reference(self):
+        """Dense solve on the active pattern, which plain iteration finds for the forward one."""
+        active = self.active
+        if active is None:
+            Z = np.zeros((self.n, self.m))
+            for _ in range(400):
+                Z = self.image(Z)
+            active = Z > 0
+        solution = np.zeros((self.n, self.m))
+        for i, on in enumerate(active):
+            matrix = np.eye(on.sum()) - self.M[np.ix_(on, on)].T
+            solution[i, on] = np.linalg.solve(matrix, self.c[i, on])
+        if self.active is None:
+            np.testing.assert_allclose(solution, Z, atol=1e-12)
+        return solution
+
+
+def assert_same_rows(actual, expected, tol):
+    error = row_norms(actual - expected)
+    assert np.all(error <= tol * row_norms(expected)), error.max()
+
+
+@over_solvers
+@over_equations
+@pytest.mark.parametrize("m", WIDTHS)
+@pytest.mark.parametrize("gamma", [0.4, 0.9])
+def test_agrees_with_dense_solution(solver, equation, m, gamma):
+    case = Case(equation, m=m, gamma=gamma)
+    result = case.solve(solver=solver, tol=1e-10)
+    assert result.converged
+    # At gamma = 0.9 the inverse of the Jacobian is about 1 / (1 - 0.64), here and there more.
+    assert_same_rows(result.solution, case.reference(), 1e-9)
+
+
+@over_solvers
+@over_equations
+@pytest.mark.parametrize("tol", [1e-3, 1e-5, 1e-8, 1e-12])
+def test_reports_the_residual_it_reached(solver, equation, tol):
+    case = Case(equation, m=260, gamma=0.6)
+    result = case.solve(solver=solver, tol=tol)
+    assert result.converged and result.status is Status.CONVERGED
+    assert result.residual.shape == (case.n,)
+    # Residuals are rounded to float32, and those near 1e-12 lose digits in the subtraction.
+    actual = case.residual(result.solution)
+    np.testing.assert_allclose(result.residual, actual, rtol=1e-3, atol=1e-14)
+    assert result.residual.max() <= tol
+    expected = {"auto": "gauss_seidel", "newton_krylov": "gauss_seidel"}.get(solver, solver)
+    assert result.solver == expected
+    assert 0 < result.n_products <= result.n_iter * 60
+
+
+@over_solvers
+@over_equations
+def test_exact_zeros_where_inactive(solver, equation):
+    case = Case(equation, m=260)
+    result = case.solve(solver=solver)
+    active = case.reference() > 0 if case.active is None else case.active
+    np.testing.assert_array_equal(result.solution != 0, active)
+
+
+@over_solvers
+@over_equations
+def test_row_does_not_depend_on_its_company(solver, equation):
+    case = Case(equation, m=260, n=40, gamma=0.8)
+    together = case.solve(solver=solver).solution
+    for rows in (slice(3, 4), slice(5, 17)):
+        alone = case.solve(solver=solver, rows=rows).solution
+        assert_same_rows(alone, together[rows], 1e-7)
+    in_blocks = case.solve(solver=solver, block_size=7)
+    assert in_blocks.converged
+    assert_same_rows(in_blocks.solution, together, 1e-7)
+
+
+@pytest.mark.parametrize("solver", ["picard", "gauss_seidel", "modulus"])
+@over_equations
+def test_easy_rows_stop_by_themselves(solver, equation):
+    case = Case(equation, m=260, n=40, gamma=0.9)
+    alone = [case.solve(solver=solver, rows=slice(i, i + 1)).n_products for i in range(40)]
+    together = case.solve(solver=solver, block_size=40).n_products
+    assert abs(together - np.mean(alone)) < 0.3
+
+
+@over_solvers
+@over_equations
+def test_warm_start_at_the_solution_costs_one_product(solver, equation):
+    case = Case(equation, m=260)
+    cold = case.solve(solver=solver)
+    warm = case.solve(solver=solver, Z0=read_only(cold.solution.copy()))
+    assert warm.converged and warm.n_products <= 1.01 and warm.n_iter <= 1
+    np.testing.assert_array_equal(warm.solution, cold.solution)
+
+
+@over_solvers
+@over_equations
+def test_warm_start_nearby_is_cheaper(solver, equation):
+    case = Case(equation, m=260)
+    cold = case.solve(solver=solver)
+    moved = cold.solution * (1 + 1e-5)
+    warm = case.solve(solver=solver, Z0=moved)
+    assert warm.converged and warm.n_products < 0.75 * cold.n_products
+    assert_same_rows(warm.solution, cold.solution, 1e-7)
+
+
+@over_solvers
+@over_equations
+def test_wild_warm_start(solver, equation):
+    case = Case(equation, m=30)
+    Z0 = 1e6 * np.random.default_rng(1).standard_normal((case.n, case.m))
+    result = case.solve(solver=solver, Z0=Z0, tol=1e-10)
+    assert result.converged
+    assert_same_rows(result.solution, case.reference(), 1e-9)
+
+
+@over_solvers
+@over_equations
+def test_float32_in_float32_out(solver, equation):
+    case = Case(equation, m=260)
+    result = case.solve(c=case.c.astype(np.float32), A=case.A.astype(np.float32), solver=solver)
+    assert result.solution.dtype == np.float32 and result.converged
+    # tol = 1e-8 is floored to what float32 can do.
+    assert case.residual(result.solution).max() < 4e-6
+    assert_same_rows(result.solution, case.reference(), 1e-5)
+
+
+@over_solvers
+@pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_mixed_types_follow_the_right_hand_side(solver, types):
+    case = Case("forward", m=30)
+    A, c = case.A.astype(types[0]), case.c.astype(types[1])
+    result = case.solve(c=c, A=A, solver=solver)
+    assert result.solution.dtype == types[1] and result.converged
+    assert_same_rows(result.solution, case.reference(), 1e-5)
+
+
+@over_solvers
+def test_single_precision_matrix_is_taken_at_its_value(solver):
+    case = Case("forward", m=30)
+    A = case.A.astype(np.float32)
+    expected = case.solve(A=A.astype(np.float64), solver=solver, tol=1e-13).solution
+    assert_same_rows(case.solve(A=A, solver=solver, tol=1e-13).solution, expected, 1e-11)
+
+
+@over_solvers
+@over_equations
+def test_zero_rows_and_zero_problems(solver, equation):
+    case = Case(equation)
+    c = case.c.copy()
+    c[[0, 5]] = 0
+    mixed = case.solve(c=c, solver=solver)
+    assert mixed.converged
+    np.testing.assert_array_equal(mixed.solution[[0, 5]], 0)
+    np.testing.assert_array_equal(mixed.residual[[0, 5]], 0)
+    rest = np.setdiff1d(np.arange(case.n), [0, 5])
+    assert_same_rows(mixed.solution[rest], case.reference()[rest], 1e-7)
+    nothing = case.solve(c=np.zeros_like(c), solver=solver)
+    assert nothing.converged and nothing.n_products == 0
+    np.testing.assert_array_equal(nothing.solution, 0)
+    # A start away from zero must find its way back.
+    back = case.solve(c=np.zeros_like(c), solver=solver, Z0=np.ones_like(c), max_iter=2000)
+    assert np.abs(back.solution).max() <= 1
+
+
+@over_solvers
+def test_negative_features_switch_everything_off(solver):
+    case = Case("forward")
+    result = case.solve(c=-np.abs(case.c), solver=solver)
+    assert result.converged
+    np.testing.assert_array_equal(result.solution, 0)
+
+
+@over_solvers
+@over_equations
+@pytest.mark.parametrize("n", [0, 1])
+def test_no_row_and_one_row(solver, equation, n):
+    case = Case(equation)
+    result = case.solve(rows=slice(0, n), solver=solver)
+    assert result.converged and result.solution.shape == (n, case.m)
+    assert_same_rows(result.solution, case.reference()[:n], 1e-7)
+
+
+@over_solvers
+def test_width_one(solver):
+    # z = max(-0.4 z + 1, 0) and z = max(0.4 z + 1, 0)
+    for a, z in ((-1.0, 1 / 1.4), (1.0, 1 / 0.6)):
+        result = equilibrium.solve([[a]], [[1.0]], gamma=0.4, solver=solver)
+        np.testing.assert_allclose(result.solution, z, rtol=1e-7)
+
+
+@over_solvers
+@over_equations
+def test_extreme_scales_of_rows(solver, equation):
+    case = Case(equation)
+    scale = 10.0 ** np.array([-300, -150, -40, -30, -8, 0, 0, 8, 30, 40, 150, 300])[:, None]
+    result = case.solve(c=case.c * scale, solver=solver)
+    assert result.converged
+    assert_same_rows(result.solution / scale, case.reference(), 1e-7)
+    again = case.solve(c=case.c * scale, solver=solver, Z0=result.solution)
+    assert again.n_products <= 1.01
+    single = case.solve(
+        c=(case.c * np.clip(scale, 1e-30, 1e30)).astype(np.float32),
+        A=case.A.astype(np.float32),
+        solver=solver,
+    )
+    assert single.converged
+    assert_same_rows(single.solution / np.clip(scale, 1e-30, 1e30), case.reference(), 1e-5)
+
+
+@over_solvers
+@over_equations
+def test_max_iter_is_reported_not_raised(solver, equation):
+    case = Case(equation, m=260, gamma=0.9)
+    for max_iter in (1, 2, 3, 7):
+        result = case.solve(solver=solver, max_iter=max_iter)
+        assert result.n_iter <= max_iter
+        assert not result.converged
+        assert result.status is Status.MAX_ITER and "max_iter" in result.status.message
+        assert np.all(np.isfinite(result.solution))
+        np.testing.assert_allclose(result.residual, case.residual(result.solution), rtol=1e-4)
+
+
+@over_solvers
+@over_equations
+def test_never_worse_than_its_start(solver, equation):
+    case = Case(equation, m=260, gamma=3.0)  # nothing contracts here
+    Z0 = case.image(np.abs(np.random.default_rng(1).standard_normal((case.n, case.m))))
+    result = case.solve(solver=solver, Z0=Z0, max_iter=60)
+    assert np.all(np.isfinite(result.solution))
+    before, after = case.residual(Z0), case.residual(result.solution)
+    assert np.all(after <= before * (1 + 1e-5))
+    np.testing.assert_allclose(result.residual, after, rtol=1e-3, atol=1e-14)
+
+
+@over_solvers
+@over_equations
+def test_divergence_ends_with_a_finite_iterate(solver, equation):
+    case = Case(equation, gamma=1e6)
+    result = case.solve(solver=solver, max_iter=2000)
+    assert np.all(np.isfinite(result.solution))
+    residual = case.residual(result.solution)
+    assert result.converged == bool(residual.max() <= 1e-8)
+    if not result.converged:
+        assert result.status.message
+
+
+@over_solvers
+@over_equations
+def test_inputs_unchanged(solver, equation):
+    case = Case(equation)
+    A, c, Z0 = case.A.copy(), case.c.copy(), np.ones((case.n, case.m))
+    case.solve(solver=solver, A=A, c=c, Z0=Z0)
+    np.testing.assert_array_equal(A, case.A)
+    np.testing.assert_array_equal(c, case.c)
+    np.testing.assert_array_equal(Z0, 1)
+
+
+@over_solvers
+def test_memory_layout_does_not_matter(solver):
+    case = Case("forward", m=260)
+    expected = case.solve(solver=solver).solution
+    for A, c in (
+        (np.asfortranarray(case.A), np.asfortranarray(case.c)),
+        (np.repeat(case.A, 2, axis=1)[:, ::2], np.repeat(case.c, 2, axis=0)[::2]),
+    ):
+        assert_same_rows(case.solve(A=A, c=c, solver=solver).solution, expected, 1e-7)
+
+
+@over_solvers
+@pytest.mark.parametrize("equation", ["adjoint", "tangent"])
+def test_one_right_hand_side_for_all_rows(solver, equation):
+    case = Case(equation)
+    one = case.solve(c=case.c[0], solver=solver)
+    all_equal = case.solve(c=np.tile(case.c[0], (case.n, 1)), solver=solver)
+    np.testing.assert_array_equal(one.solution, all_equal.solution)
+
+
+@over_solvers
+def test_operator_in_place_of_the_matrix(solver):
+    case = Case("forward")
+    operator = EquilibriumOperator(case.A, case.gamma)
+    expected = case.solve(solver=solver).solution
+    for gamma in (None, case.gamma):
+        actual = equilibrium.solve(operator, case.c, gamma=gamma, solver=solver).solution
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_operator_is_pickled_without_its_caches():
+    operator = EquilibriumOperator(np.eye(3), 0.4)
+    expected = equilibrium.solve(operator, np.ones((2, 3)), solver="modulus").solution
+    copy = pickle.loads(pickle.dumps(operator))
+    assert len(pickle.dumps(operator)) < 400
+    actual = equilibrium.solve(copy, np.ones((2, 3)), solver="modulus").solution
+    np.testing.assert_array_equal(actual, expected)
+
+
+@over_solvers
+@over_equations
+def test_threads_share_an_operator(solver, equation):
+    case = Case(equation, m=260, n=24)
+    expected = case.solve(solver=solver).solution
+    operator = EquilibriumOperator(case.A, case.gamma)
+    with ThreadPoolExecutor(4) as pool:
+        parts = [slice(i, i + 6) for i in range(0, 24, 6)] * 2
+        results = pool.map(lambda r: case.solve(A=operator, rows=r, solver=solver), parts)
+        for rows, result in zip(parts, results):
+            assert_same_rows(result.solution, expected[rows], 1e-7)
+
+
+@over_solvers
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    m=st.integers(1, 12),
+    gamma=st.floats(0.05, 0.45),
+    log_scale=st.floats(-30, 30),
+)
+def test_homogeneous_and_converged_when_certified(solver, seed, m, gamma, log_scale):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((m, m))
+    A *= np.sqrt(m) / (gamma * max(np.linalg.norm(A, 2), 1e-300)) * 0.9  # ||sA|| = 0.9
+    Phi = rng.standard_normal((3, m))
+    scale = 10.0**log_scale
+    one = equilibrium.solve(A, Phi, gamma=gamma, solver=solver, tol=1e-10)
+    scaled = equilibrium.solve(A, scale * Phi, gamma=gamma, solver=solver, tol=1e-10)
+    assert one.converged and scaled.converged
+    np.testing.assert_array_less(
+        np.linalg.norm(scaled.solution / scale - one.solution, axis=1),
+        1e-8 * np.linalg.norm(one.solution, axis=1) + 1e-300,
+    )
+
+
+@over_solvers
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), gamma=st.floats(0.1, 0.9))
+def test_adjoint_and_tangent_are_adjoint(solver, seed, gamma):
+    # <B, dZ(R)> = <Λ(B), R> on the active units, for any B and R
+    rng = np.random.default_rng(seed)
+    A, active = rng.standard_normal((20, 20)), rng.random((4, 20)) < 0.5
+    B, R = active * rng.standard_normal((2, 4, 20))
+    options = {"gamma": gamma, "solver": solver, "tol": 1e-12}
+    adjoint = equilibrium.solve_adjoint(A, B, active, **options)
+    tangent = equilibrium.solve_tangent(A, R, active, **options)
+    if adjoint.converged and tangent.converged:
+        left = np.einsum("ij,ij->i", B, tangent.solution)
+        right = np.einsum("ij,ij->i", adjoint.solution, R)
+        size = np.linalg.norm(adjoint.solution, axis=1) * np.linalg.norm(R, axis=1)
+        assert np.all(np.abs(left - right) <= 1e-9 * size + 1e-300)
+
+
+GOOD = {"A": np.eye(3), "Phi": np.ones((2, 3)), "gamma": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"A": np.ones((3, 2))}, r"square matrix .* got shape \(3, 2\)"),
+        ({"A": np.full((3, 3), np.nan)}, "A contains NaN or infinity"),
+        ({"A": np.full((3, 3), "a")}, "A must hold real numbers"),
+        ({"Phi": np.ones((2, 4))}, r"Phi must have shape \(n, 3\) .* got shape \(2, 4\)"),
+        ({"Phi": np.ones(3)}, r"Phi must have shape \(n, 3\)"),
+        ({"Phi": np.array([[1, np.nan, 1]])}, "Phi contains NaN or infinity"),
+        ({"Phi": np.array([[1, np.inf, 1]])}, "Phi contains NaN or infinity"),
+        ({"Phi": np.ones((2, 3), complex)}, "Phi must hold real numbers"),
+        ({"gamma": 0.0}, "gamma must be a positive finite number; got 0.0"),
+        ({"gamma": np.nan}, "gamma must be a positive"),
+        ({"gamma": None}, "gamma must be given"),
+        ({"solver": "newton"}, r"solver must be one of \['anderson', 'auto'.* got 'newton'"),
+        ({"tol": -1.0}, "tol must be a number >= 0"),
+        ({"tol": np.nan}, "tol must be a number >= 0"),
+        ({"max_iter": 0}, "max_iter must be an integer >= 1"),
+        ({"block_size": 0}, "block_size must be 'auto' or an integer >= 1"),
+        ({"block_size": "large"}, "block_size must be 'auto' or an integer >= 1"),
+        ({"Z0": np.ones((3, 3))}, r"Z0 must have the shape of Phi, \(2, 3\); got \(3, 3\)"),
+        ({"Z0": np.full((2, 3), np.inf)}, "Z0 must hold finite"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        equilibrium.solve(**{**GOOD, **change})
+
+
+def test_bad_mask():
+    A, B = np.eye(3), np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"boolean array.* got dtype float64"):
+        equilibrium.solve_adjoint(A, B, np.ones((2, 3)), gamma=0.4)
+    with pytest.raises(ValueError, match=r"active must have the shape of B, \(2, 3\)"):
+        equilibrium.solve_adjoint(A, B, np.ones((4, 3), bool), gamma=0.4)
+    with pytest.raises(ValueError, match=r"R must have shape"):
+        equilibrium.solve_tangent(A, np.ones(2), np.ones((4, 3), bool), gamma=0.4)
+
+
+def test_operator_with_another_gamma():
+    with pytest.raises(ValueError, match=r"gamma=0.5 differs .* 0.4"):
+        equilibrium.solve(EquilibriumOperator(np.eye(3), 0.4), np.ones((2, 3)), gamma=0.5)

@@ -1,0 +1,214 @@
+"""Equilibria at and past the edge of contraction, and the pieces the solvers are built from."""
+
+import numpy as np
+import pytest
+
+from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status, solve, solve_adjoint
+from sk_implicit.equilibrium.modulus import modulus_matrix
+from sk_implicit.equilibrium.picard import groups_of_units
+from sk_implicit.equilibrium.problem import FixedPoint
+from sk_implicit.equilibrium.refinement import Correction
+
+over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))
+
+
+def gaussian_problem(m, n, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((m, m)), np.maximum(rng.standard_normal((n, m)), 0) / np.sqrt(m)
+
+
+def relative_residual(A, Phi, gamma, Z):
+    step = np.maximum(gamma / np.sqrt(len(A)) * Z @ A.T + Phi, 0) - Z
+    return np.linalg.norm(step, axis=1) / np.linalg.norm(Z, axis=1)
+
+
+def feed_forward(depth, width, amplitude, seed=0):
+    """Strictly block-triangular A: a network of `depth` layers, solved layer by layer."""
+    rng = np.random.default_rng(seed)
+    m = depth * width
+    A = np.zeros((m, m))
+    for layer in range(1, depth):
+        rows = slice(layer * width, (layer + 1) * width)
+        before = slice((layer - 1) * width, layer * width)
+        A[rows, before] = amplitude * rng.standard_normal((width, width))
+    Phi = np.zeros((20, m))
+    Phi[:, :width] = rng.standard_normal((20, width))
+    Phi[:, width:] = rng.standard_normal(m - width)
+    Z = np.maximum(Phi, 0)
+    for _ in range(depth):
+        Z = np.maximum(0.4 / np.sqrt(m) * Z @ A.T + Phi, 0)
+    return A, Phi, Z
+
+
+@pytest.mark.parametrize("solver", ["auto", "modulus", "newton_krylov"])
+def test_past_the_reach_of_picard(solver):
+    rng = np.random.default_rng(3)
+    A, X = rng.standard_normal((1000, 1000)), rng.standard_normal((100, 20))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    Phi = np.maximum(X @ rng.standard_normal((20, 1000)), 0)[[0, 12, 25, 54]] / np.sqrt(1000)
+    picard = solve(A, Phi, gamma=1.2, solver="picard", max_iter=500)
+    assert picard.status is Status.MAX_ITER
+    result = solve(A, Phi, gamma=1.2, solver=solver, max_iter=500)
+    assert result.converged and (solver if solver != "auto" else "modulus") in result.solver
+    assert relative_residual(A, Phi, 1.2, result.solution).max() <= 1.001e-8
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton_krylov"])
+def test_outlying_eigenvalue_past_contraction(solver):
+    # A trained network: the bulk contracts, one direction of feedback does not. Its eigenvalue,
+    # -3 on the active units, lets Picard and the modulus form diverge; the equation is well-posed.
+    A, Phi = gaussian_problem(300, 20)
+    Phi += 0.05
+    A -= 6 * np.sqrt(300) / 0.4 * np.outer(np.ones(300), np.ones(300)) / 300
+    assert not solve(A, Phi, gamma=0.4, solver="picard").converged
+    result = solve(A, Phi, gamma=0.4, solver=solver)
+    assert result.converged
+    assert relative_residual(A, Phi, 0.4, result.solution).max() <= 1.001e-8
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton_krylov"])
+def test_linear_solves_where_the_spectrum_surrounds_one(solver):
+    A, _ = gaussian_problem(200, 1)
+    rng = np.random.default_rng(1)
+    active, B = rng.random((6, 200)) < 0.5, rng.standard_normal((6, 200))
+    result = solve_adjoint(A, B, active, gamma=3.0, solver=solver)
+    assert result.converged
+    for z, on, b in zip(result.solution, active, B):
+        M = 3.0 / np.sqrt(200) * A[np.ix_(on, on)]
+        expected = np.linalg.solve(np.eye(on.sum()) - M.T, b[on])
+        np.testing.assert_allclose(z[on], expected, atol=1e-5 * np.abs(expected).max())
+
+
+@over_solvers
+def test_no_solution_is_reported(solver):
+    # z = max(1.5 z + 1, 0) has none.
+    result = solve([[1.5]], [[1.0], [-1.0]], gamma=1.0, solver=solver)
+    assert not result.converged
+    assert result.residual[1] == 0 and result.residual[0] > 0.1
+    assert np.all(np.isfinite(result.solution))
+
+
+@over_solvers
+@pytest.mark.parametrize("gamma", [1.6, 2.0, 4.0])
+def test_hopeless_problems_end(solver, gamma):
+    # gamma = 2 makes I - sA/2 nearly singular, for the modulus form.
+    A, Phi = gaussian_problem(100, 10)
+    result = solve(A, Phi, gamma=gamma, solver=solver, max_iter=100)
+    assert result.n_iter <= 100 and np.all(np.isfinite(result.solution))
+    if not result.converged:
+        assert result.status in (Status.MAX_ITER, Status.STALLED, Status.DIVERGED)
+
+
+@over_solvers
+def test_singular_modulus_matrix(solver):
+    # sA = 2 I: the modulus form does not exist; z = max(2 z - 1, 0) is solved by 0.
+    A = 2 * np.sqrt(5) * np.eye(5)
+    result = solve(A, -np.ones((3, 5)), gamma=1.0, solver=solver)
+    assert result.converged
+    np.testing.assert_array_equal(result.solution, 0)
+
+
+@over_solvers
+@pytest.mark.parametrize(
+    ("depth", "width", "amplitude"), [(5, 40, 1.0), (5, 40, 100.0), (30, 10, 10.0), (12, 20, 1e5)]
+)
+def test_feed_forward_networks(solver, depth, width, amplitude):
+    # The norm of sA reaches 1e5, transients 1e39, past float32; the spectral radius is zero.
+    A, Phi, Z = feed_forward(depth, width, amplitude)
+    forward = solve(A, Phi, gamma=0.4, solver=solver)
+    adjoint = solve_adjoint(A, np.ones(len(A)), Z > 0, gamma=0.4, solver=solver)
+    assert forward.converged and adjoint.converged
+    assert relative_residual(A, Phi, 0.4, forward.solution).max() <= 1.001e-8
+
+
+def test_feed_forward_network_takes_depth_many_iterations():
+    A, Phi, Z = feed_forward(6, 30, 3.0)
+    for solver in ("auto", "picard", "gauss_seidel"):
+        result = solve(A, Phi, gamma=0.4, solver=solver, tol=1e-12)
+        assert result.converged
+        # Three corrections to 1e-12, each of depth 6 at most, and their residuals.
+        assert result.n_iter <= 3 * (6 + 1)
+        np.testing.assert_allclose(result.solution, Z, rtol=0, atol=1e-11 * Z.max())
+
+
+@pytest.mark.parametrize("solver", ["auto", "picard", "gauss_seidel", "modulus"])
+def test_matrix_too_large_for_float32(solver):
+    A, Phi, Z = feed_forward(3, 20, 1e50)
+    result = solve(A, Phi, gamma=0.4, solver=solver)
+    assert result.converged
+    np.testing.assert_allclose(result.solution, Z, rtol=1e-10)
+
+
+def test_rows_of_one_batch_may_need_different_solvers():
+    A, Phi = gaussian_problem(200, 12)
+    Phi[::3] = -Phi[::3]  # solved by zero at once
+    result = solve(A, Phi, gamma=1.1)
+    assert result.converged
+    np.testing.assert_array_equal(result.solution[::3], 0)
+    others = np.arange(12) % 3 > 0
+    assert relative_residual(A, Phi[others], 1.1, result.solution[others]).max() <= 1.001e-8
+
+
+def test_cost_stays_near_that_of_the_method():
+    # float32 sweeps at one half, two float64 residuals: bounds that a regression would pass.
+    A, Phi = gaussian_problem(500, 200)
+    for gamma, bound in ((0.2, 7), (0.4, 9), (0.9, 25), (1.2, 60)):
+        assert solve(A, Phi, gamma=gamma).n_products <= bound
+    for gamma in (0.4, 0.9, 1.2):
+        picard = solve(A, Phi, gamma=gamma, solver="picard").n_products
+        assert solve(A, Phi, gamma=gamma, solver="gauss_seidel").n_products < 0.9 * picard
+
+
+def test_loose_tolerance_is_cheaper():
+    A, Phi = gaussian_problem(300, 50)
+    costs = [solve(A, Phi, gamma=0.6, tol=tol).n_products for tol in (1e-2, 1e-4, 1e-8, 1e-12)]
+    assert costs == sorted(costs) and costs[0] < 0.4 * costs[2]
+
+
+def test_memory_is_bounded_by_the_block(monkeypatch):
+    import tracemalloc
+
+    A, Phi = gaussian_problem(100, 20_000)
+    tracemalloc.start()
+    try:
+        solve(A, Phi, gamma=0.4, block_size=500)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    solution, block = Phi.nbytes, 500 * 100 * 8
+    assert peak < solution + 16 * block + 4 * A.nbytes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_modulus_matrix(dtype):
+    A, _ = gaussian_problem(40, 1)
+    B = modulus_matrix(EquilibriumOperator(A, 0.8), np.dtype(dtype))
+    M = 0.8 / np.sqrt(40) * A
+    expected = M / 2 @ np.linalg.inv(np.eye(40) - M / 2)
+    np.testing.assert_allclose(B, expected, atol=30 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("m", [1, 64, 127, 128, 1000])
+def test_groups_cover_all_units_once(m):
+    groups = groups_of_units(m, 4)
+    np.testing.assert_array_equal(np.concatenate([np.arange(m)[g] for g in groups]), np.arange(m))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_correction_equation_is_exact(masked):
+    # z + δ solves the equation when δ solves the correction's: the identity behind refinement.
+    A, Phi = gaussian_problem(20, 5)
+    rng = np.random.default_rng(3)
+    active = rng.random((5, 20)) < 0.5 if masked else None
+    problem = FixedPoint(EquilibriumOperator(A, 0.3), False, Phi, active)
+    z = np.abs(rng.standard_normal((5, 20)))
+    z = z * active if masked else np.maximum(z - 0.5, 0)
+    scale = np.linalg.norm(z, axis=1)
+    task = Correction.around(problem, z, scale, np.dtype(np.float64))
+    M = 0.3 / np.sqrt(20) * A.T
+    for _ in range(200):
+        g = (task.delta.T @ M).T + task.e
+        task.delta = np.where(active.T, g, 0) if masked else np.maximum(g, task.low)
+    new = task.applied(z, scale)
+    g = new @ M + Phi
+    np.testing.assert_allclose(new, np.where(active, g, 0) if masked else np.maximum(g, 0), atol=1e-14)

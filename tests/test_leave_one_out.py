@@ -1,0 +1,151 @@
+"""Leave-one-out in closed form against refits, and the penalty it chooses."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from problems import objective
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+
+from sk_implicit.tangent import mean_diagonal, mean_kernel
+from sk_implicit.training import penalty
+from sk_implicit.training.leave_one_out import LOO_GRID, leave_one_out, leave_one_out_scores
+from sk_implicit.training.penalty import choose_penalty
+
+
+def kernel_and_targets(n=10, k=2, seed=0, rank=None):
+    rng = np.random.RandomState(seed)
+    factors = rng.standard_normal((n, rank or 2 * n))
+    return factors @ factors.T / n, rng.standard_normal((n, k))
+
+
+def brute_force(K, Y, weights, a):
+    """Refit without one unit of weight of each row (all of it, if it has less); score on that row."""
+    errors = np.empty_like(Y)
+    for i in range(len(Y)):
+        w = weights.astype(float)
+        w[i] -= min(1.0, w[i])
+        kept = w > 0
+        C = np.linalg.solve(K[np.ix_(kept, kept)] + a * np.diag(1 / w[kept]), Y[kept])
+        errors[i] = Y[i] - K[i, kept] @ C
+    return np.sum(weights[:, None] * errors**2) / weights.sum() / Y.shape[1]
+
+
+@given(
+    n=st.integers(2, 12),
+    k=st.integers(1, 3),
+    a=st.floats(1e-3, 1e3),
+    weights=st.lists(st.sampled_from([0.2, 0.7, 1.0, 1.5, 2.0, 3.0]), min_size=12, max_size=12),
+    seed=st.integers(0, 1000),
+)
+def test_closed_form_equals_refits(n, k, a, weights, seed):
+    K, Y = kernel_and_targets(n, k, seed)
+    weights = np.array(weights[:n])
+    score = leave_one_out_scores(K, Y, weights, np.array([a]))[0]
+    assert_allclose(score, brute_force(K, Y, weights, a), rtol=1e-7)
+
+
+@pytest.mark.parametrize("a", [0.01, 1.0, 100.0])
+def test_unweighted_score_is_that_of_scikit_learns_kernel_ridge(a):
+    K, Y = kernel_and_targets()
+    predicted = cross_val_predict(KernelRidge(alpha=a, kernel="precomputed"), K, Y, cv=LeaveOneOut())
+    score = leave_one_out_scores(K, Y, np.ones(10), np.array([a]))[0]
+    assert_allclose(score, np.mean((Y - predicted) ** 2), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [None, 4])
+def test_weight_two_is_the_same_row_twice(rank):
+    K, Y = kernel_and_targets(rank=rank)
+    weights = np.ones(10)
+    weights[[2, 5, 6]] = [2, 3, 2]
+    rows = np.repeat(np.arange(10), weights.astype(int))
+    heavy = leave_one_out(K, Y, weights)
+    repeated = leave_one_out(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows)))
+    # below this penalty the rounding errors of a singular kernel are all that is left
+    sane = LOO_GRID > 1e-6
+    assert_allclose(heavy.curve[sane], repeated.curve[sane], rtol=1e-6)
+    assert_allclose(heavy.alpha, repeated.alpha, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e-3, 1e9])
+def test_choice_is_free_of_the_scale_of_kernel_and_targets(factor):
+    K, Y = kernel_and_targets()
+    plain = leave_one_out(K, Y, np.ones(10))
+    assert_allclose(leave_one_out(factor * K, Y, np.ones(10)).alpha, plain.alpha, rtol=1e-6)
+    scaled = leave_one_out(K, factor * Y, np.ones(10))
+    assert_allclose(scaled.alpha, plain.alpha, rtol=1e-6)
+    assert_allclose(scaled.score, factor**2 * plain.score, rtol=1e-6)
+
+
+def smooth_problem(noise, n=80, seed=0):
+    """A kernel with quickly falling eigenvalues, and a smooth function with noise."""
+    rng = np.random.RandomState(seed)
+    x = np.sort(rng.uniform(-2, 2, size=n))
+    K = np.exp(-0.5 * (x[:, None] - x) ** 2)
+    return K, np.sin(2 * x)[:, None] + noise * rng.standard_normal((n, 1))
+
+
+def test_choice_minimises_the_score():
+    K, Y = smooth_problem(0.3)
+    choice = leave_one_out(K, Y, np.ones(80))
+    fine = np.exp(np.linspace(np.log(1e-6), np.log(1e3), 4000))
+    scores = leave_one_out_scores(K, Y, np.ones(80), fine)  # the diagonal of K is 1
+    assert_allclose(np.log(choice.alpha), np.log(fine[np.argmin(scores)]), atol=0.1)
+    assert_allclose(choice.score, scores.min(), rtol=1e-3)
+    assert_allclose(
+        leave_one_out_scores(K, Y, np.ones(80), np.array([choice.alpha])), choice.score, rtol=1e-3
+    )
+
+
+def test_more_noise_means_a_larger_penalty():
+    chosen = [leave_one_out(*smooth_problem(noise), np.ones(80)).alpha for noise in (0.01, 0.1, 1.0)]
+    assert chosen == sorted(chosen)
+    assert chosen[0] < 0.1 * chosen[2]
+
+
+# --- the penalty of a network -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_number_is_relative_to_the_mean_diagonal_of_the_kernel(k):
+    weights = np.random.RandomState(0).uniform(0.5, 2, size=25)
+    goal = objective(k=k, weights=weights)
+    chosen = choose_penalty(goal, 0.25, "centred")
+    scale = mean_diagonal(goal.tangent(goal.first), weights)
+    assert chosen.relative == 0.25
+    assert_allclose(chosen.absolute, 0.25 * scale)
+    assert chosen.score is None
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_loo_is_that_of_the_linearised_network(k):
+    weights = np.random.RandomState(0).uniform(0.5, 2, size=25)
+    goal = objective(k=k, weights=weights)
+    chosen = choose_penalty(goal, "loo", "centred")
+    expected = leave_one_out(mean_kernel(goal.tangent(goal.first)), goal.Y, weights)
+    assert_allclose(chosen.relative, expected.alpha)
+    spread = np.average(np.mean(goal.Y**2, axis=1), weights=weights)
+    assert_allclose(chosen.score, 1 - expected.score / spread)
+    assert 0 < chosen.score < 1
+
+
+def test_zero_start_has_the_penalty_of_a_gaussian_one():
+    zero = choose_penalty(objective(m=300, output_init="zero", centred=False), 0.1, "zero")
+    gaussian = choose_penalty(objective(m=300), 0.1, "centred")
+    assert_allclose(zero.absolute, gaussian.absolute, rtol=0.3)
+    assert zero.absolute > 0
+
+
+def test_penalty_of_many_rows_is_that_of_a_fixed_sample(monkeypatch):
+    weights = np.random.RandomState(0).uniform(0.5, 2, size=60)
+    goal = objective(n=60, weights=weights)
+    monkeypatch.setattr(penalty, "MAX_ROWS", 30)
+    chosen = choose_penalty(goal, "loo", "centred")
+    rows = np.random.RandomState(0).choice(60, 30, replace=False)
+    sample = goal.tangent(goal.first).take(rows)
+    expected = leave_one_out(mean_kernel(sample), goal.Y[rows], weights[rows])
+    assert chosen.n_rows == 30
+    assert_allclose(chosen.relative, expected.alpha, rtol=1e-6)
+    assert_allclose(chosen.absolute, expected.alpha * mean_diagonal(sample, weights[rows]), rtol=1e-6)

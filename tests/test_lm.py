@@ -1,0 +1,121 @@
+"""Levenberg-Marquardt steps and the systems they solve, against dense algebra; interpolation of digits."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from problems import objective
+from sklearn.datasets import load_digits
+from test_tangent import product_jacobian
+from test_training import run
+
+from sk_implicit import ImplicitReLURegressor
+from sk_implicit.losses import Curvature, SquaredError
+from sk_implicit.tangent import joint_kernel, kernel_block, mean_diagonal
+from sk_implicit.training import Status, lm, tangent_system
+from sk_implicit.training.lm import LevenbergMarquardt, LMState
+
+
+def uneven(n):
+    return np.random.RandomState(8).uniform(0.2, 3, size=n)
+
+
+def jacobian(goal, point):
+    class Case:
+        tangent, network, n = goal.tangent(point), point.network, len(goal.Y)
+
+    return product_jacobian(Case)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize(("alpha", "damping"), [(0.0, 0.3), (0.5, 0.0), (0.5, 0.3)])
+def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, monkeypatch):
+    """min over δ of Σ w (r − Jδ)² + a ‖d + δ‖² + μ ‖δ‖², by its normal equations in weight space."""
+    monkeypatch.setattr(lm, "_MAX_CORRECTIONS", 0)
+    goal = objective(m=10, n=7, k=k, alpha=alpha, weights=uneven(7), tol=1e-14)
+    drift = 0.05 * np.random.RandomState(0).standard_normal(goal.start.theta.size)
+    point = goal.evaluate(goal.start.theta + drift)
+    new, _, used = LevenbergMarquardt().step(goal, point, LMState(damping))
+    mu = used * mean_diagonal(goal.tangent(point), goal.weights)
+    J, w = jacobian(goal, point), np.tile(goal.weights, k)
+    normal = (J.T * w) @ J + (alpha + mu) * np.eye(J.shape[1])
+    right = J.T @ (w * point.residual.ravel(order="F")) - alpha * drift
+    delta = np.linalg.solve(normal, right)
+    assert_allclose(new.network.theta - point.network.theta, delta, atol=1e-9 * np.abs(delta).max())
+
+
+def test_undamped_step_without_penalty_is_the_shortest_that_interpolates(monkeypatch):
+    monkeypatch.setattr(lm, "_MAX_CORRECTIONS", 0)
+    goal = objective(m=30, n=7, tol=1e-14)
+    new, _, used = LevenbergMarquardt().step(goal, goal.first, LMState())
+    assert used == 0
+    shortest = np.linalg.lstsq(jacobian(goal, goal.first), goal.first.residual.ravel(), rcond=None)[0]
+    assert_allclose(new.network.theta - goal.start.theta, shortest, atol=1e-8)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_dense_and_iterative_systems_agree_with_the_definition(k):
+    goal = objective(m=15, n=9, k=k, weights=uneven(9))
+    tangent = goal.tangent(goal.first)
+    curvature, _ = SquaredError().curvature(goal.Y, goal.first.residual, goal.weights)
+    b, shift = np.random.RandomState(0).standard_normal((9, k)), 0.7
+    root = np.tile(np.sqrt(goal.weights), k)
+    S = root[:, None] * joint_kernel(tangent) * root + shift * np.eye(9 * k)
+    expected = np.linalg.solve(S, b.ravel(order="F")).reshape(b.shape, order="F")
+    dense = tangent_system.DenseSystem(joint_kernel(tangent))
+    iterative = tangent_system.IterativeSystem(tangent, kernel_block(tangent), rtol=1e-12)
+    assert_allclose(dense.solve(b, curvature, shift), expected, rtol=1e-9, atol=1e-12)
+    assert_allclose(iterative.solve(b, curvature, shift), expected, rtol=1e-8, atol=1e-10)
+    for system in (dense, iterative):  # another shift and another curvature after the first
+        other = Curvature(2 * curvature.scale)
+        for rescaled, factor, new_shift in ((curvature, 1, 2.5), (other, 4, 2.5)):
+            S_new = factor * (S - shift * np.eye(9 * k)) + new_shift * np.eye(9 * k)
+            again = np.linalg.solve(S_new, b.ravel(order="F")).reshape(b.shape, order="F")
+            assert_allclose(system.solve(b, rescaled, new_shift), again, rtol=1e-8, atol=1e-10)
+
+
+def test_one_output_needs_one_product_in_the_iterative_system():
+    goal = objective(m=15, n=9, weights=uneven(9))
+    tangent = goal.tangent(goal.first)
+    curvature, q = SquaredError().curvature(goal.Y, goal.first.residual, goal.weights)
+    system = tangent_system.IterativeSystem(tangent, kernel_block(tangent), rtol=1e-8)
+    system.solve(q, curvature, 0.3)
+    assert system.n_products <= 2  # the preconditioner is the inverse
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_training_by_conjugate_gradients_follows_training_by_factorisation(k, monkeypatch):
+    dense = run(objective(k=k, alpha=0.3), "lm", max_iter=5)
+    monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 0)
+    iterative = run(objective(k=k, alpha=0.3), "lm", max_iter=5)
+    assert_allclose(iterative.history.loss, dense.history.loss, rtol=1e-4)
+
+
+def test_contradictory_rows_without_penalty_are_fitted_by_their_mean():
+    """K is singular: equal rows with different targets cannot be interpolated."""
+    goal = objective(n=8)
+    X = np.vstack([goal.X, goal.X[:2]])
+    Y = np.vstack([goal.Y, goal.Y[:2] + 1])
+    goal = type(goal)(X, Y, np.ones(10), goal.start, alpha=0.0)
+    state = run(goal, "lm", max_iter=20, tol=1e-10)
+    residual = goal.evaluate(state.best_theta).residual
+    assert state.status in (Status.CONVERGED, Status.STALLED)
+    expected = np.zeros((10, 1))
+    expected[[0, 1]], expected[[8, 9]] = -0.5, 0.5
+    assert_allclose(residual, expected, atol=1e-3)
+
+
+def test_digits_are_interpolated_to_rounding_in_a_dozen_steps():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300], y[:300].astype(float)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = (y - y.mean()) / y.std()
+    model = ImplicitReLURegressor(
+        width=300, alpha=0.0, fit_intercept=False, max_iter=15, tol=0, random_state=0
+    ).fit(X, y)
+    assert model.n_iter_ <= 15
+    assert np.mean((model.predict(X) - y) ** 2) <= 1e-12
+    assert model.history_["squared_error"][-1] <= 1e-12
+    assert model.contraction_ < 1
+    # the paper: A stays near its start
+    moved = np.linalg.norm(model.A_ - model.A_init_, 2) / np.linalg.norm(model.A_init_, 2)
+    assert moved < 0.3

@@ -1,0 +1,112 @@
+"""Losses: value, residual and curvature against each other and against finite differences."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sk_implicit.losses import CrossEntropy, SquaredError, log_probabilities
+
+STEP = 1e-6
+LOSSES = {
+    "squared": (SquaredError(), 2),
+    "binary": (CrossEntropy(np.array([0.4])), 1),
+    "multinomial": (CrossEntropy(np.log([0.2, 0.5, 0.3])), 3),
+}
+
+
+def rows(name, n=8, seed=0, spread=1.0):
+    """Return a loss with targets, predictions and weights for n rows."""
+    loss, k = LOSSES[name]
+    rng = np.random.RandomState(seed)
+    F = spread * rng.standard_normal((n, k))
+    if name == "squared":
+        Y = rng.standard_normal((n, k))
+    elif k == 1:
+        Y = rng.randint(0, 2, size=(n, 1)).astype(float)
+    else:
+        Y = np.eye(k)[rng.randint(0, k, size=n)]
+    return loss, Y, F, rng.uniform(0.2, 3, size=n)
+
+
+def derivative(function, F):
+    """Return ∂function/∂F for a function of every row alone, on a new last axis."""
+    parts = []
+    for c in range(F.shape[1]):
+        step = np.zeros_like(F)
+        step[:, c] = STEP
+        parts.append((function(F + step) - function(F - step)) / (2 * STEP))
+    return np.stack(parts, axis=-1)
+
+
+def dense_root(curvature):
+    """Return L of every row, (n, k, k)."""
+    n, k = curvature.scale.shape
+    return np.stack([curvature.root(np.tile(e, (n, 1))) for e in np.eye(k)], axis=-1)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_residual_is_minus_the_derivative_of_the_value(name):
+    loss, Y, F, _ = rows(name, spread=2)
+    expected = -derivative(lambda F: loss.evaluate(Y, F).value, F)
+    assert_allclose(loss.evaluate(Y, F).residual, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_curvature_is_the_weighted_hessian_where_targets_are_not_unlikely(name):
+    loss, Y, F, weights = rows(name, spread=0.3)
+    residual = loss.evaluate(Y, F).residual
+    assert name == "squared" or np.abs(residual).max() < 0.9
+    curvature, _ = loss.curvature(Y, residual, weights)
+    hessian = -derivative(lambda F: loss.evaluate(Y, F).residual, F)
+    L = dense_root(curvature)
+    assert_allclose(L @ L.transpose(0, 2, 1), weights[:, None, None] * hessian, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_two_roots_are_transposes(name):
+    loss, Y, F, weights = rows(name)
+    curvature, _ = loss.curvature(Y, loss.evaluate(Y, F).residual, weights)
+    n, k = F.shape
+    transposed = np.stack([curvature.root_t(np.tile(e, (n, 1))) for e in np.eye(k)], axis=-1)
+    assert_allclose(transposed, dense_root(curvature).transpose(0, 2, 1), atol=1e-14)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(spread=st.floats(0, 50), seed=st.integers(0, 100))
+def test_residual_in_the_coordinates_of_the_root(name, spread, seed):
+    loss, Y, F, weights = rows(name, seed=seed, spread=spread)
+    residual = loss.evaluate(Y, F).residual
+    curvature, q = loss.curvature(Y, residual, weights)
+    assert np.isfinite(q).all()
+    assert_allclose(curvature.root(q), weights[:, None] * residual, atol=1e-6)
+    assert_allclose(curvature.project(q), q, atol=1e-12)
+    eigenvalues = np.linalg.eigvalsh(dense_root(curvature) @ dense_root(curvature).transpose(0, 2, 1))
+    assert (eigenvalues.max(axis=1) <= weights * loss.largest_curvature * (1 + 1e-9)).all()
+
+
+def test_rows_predicted_wrongly_for_certain_take_bounded_steps():
+    loss = CrossEntropy(np.zeros(3))
+    Y, F = np.eye(3)[[0]], np.array([[-800.0, 0.0, 1.0]])
+    _, q = loss.curvature(Y, loss.evaluate(Y, F).residual, np.ones(1))
+    assert_allclose(np.sum(q**2), 1 / 0.1 + 1 / 0.9)  # exp(800) without the least probability
+    assert_allclose(loss.evaluate(Y, F).value, 801 + np.log1p(np.exp(-1.0)))
+
+
+def test_one_output_is_two_classes_of_a_softmax():
+    logits = np.linspace(-5, 5, 7)[:, None]
+    both = log_probabilities(np.hstack([0 * logits, logits]))
+    assert_allclose(log_probabilities(logits), both, atol=1e-12)
+
+
+def test_probabilities_of_extreme_logits():
+    assert_array_equal(log_probabilities(np.array([[1e4], [-1e4]])), [[-1e4, 0], [0, -1e4]])
+    base = CrossEntropy(np.array([0.0, 1e4, -1e4]))
+    assert_array_equal(base.probabilities(np.zeros((1, 3))), [[0, 1, 0]])
+
+
+def test_precision_of_the_predictions_is_kept():
+    for loss, Y, F, _ in map(rows, LOSSES):
+        residual = loss.evaluate(Y.astype(np.float32), F.astype(np.float32)).residual
+        assert residual.dtype == np.float32

@@ -1,0 +1,177 @@
+"""Sample weights: weight 2 is the same row twice, weight 0 its absence."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import regression
+from scipy import sparse
+
+from sk_implicit import ImplicitReLURegressor
+from sk_implicit.sampling import distinct_rows
+from sk_implicit.scaling import TargetScaling
+from sk_implicit.training import SOLVERS
+
+every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
+pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+
+
+def fit(X, y, sample_weight=None, **options):
+    options = {"width": 30, "random_state": 0, "max_iter": 5} | options
+    return ImplicitReLURegressor(**options).fit(X, y, sample_weight)
+
+
+@every_solver
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+@pytest.mark.parametrize("k", [None, 2])
+def test_rows_of_weight_zero_are_absent_to_the_bit(solver, kind, k):
+    X, y = regression(k=k)
+    weights = np.random.RandomState(0).uniform(0.5, 2, size=40)
+    weights[[0, 7, 39]] = 0
+    kept = weights > 0
+    X = sparse.csr_array(X) if kind == "csr" else X
+    with_zeros = fit(X, y, weights, solver=solver)
+    without = fit(X[kept], y[kept], weights[kept], solver=solver)
+    for name in ("A_", "W_", "U_", "V_", "y_mean_", "input_scale_"):
+        assert_array_equal(getattr(with_zeros, name), getattr(without, name))
+    assert_array_equal(with_zeros.predict(X), without.predict(X))
+
+
+@every_solver
+@pytest.mark.parametrize("alpha", ["loo", 0.1])
+@pytest.mark.parametrize("k", [None, 2])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_weight_two_is_the_same_row_twice_to_the_bit(solver, alpha, k, early_stopping):
+    """Optimisers amplify rounding errors, so that nothing less would hold after fifty steps."""
+    X, y = regression(n=20, k=k)
+    weights = np.random.RandomState(1).randint(1, 4, size=20)
+    rows = np.random.RandomState(2).permutation(np.repeat(np.arange(20), weights))
+    settings = {"solver": solver, "alpha": alpha, "early_stopping": early_stopping, "batch_size": 7}
+    if early_stopping:
+        settings["validation_fraction"] = 0.2
+    heavy, repeated = fit(X, y, weights, **settings), fit(X[rows], y[rows], **settings)
+    assert heavy.alpha_ == repeated.alpha_
+    assert heavy.loss_curve_ == repeated.loss_curve_
+    assert_array_equal(heavy.predict(X), repeated.predict(X))
+
+
+@every_solver
+def test_order_and_layout_of_the_rows_do_not_matter_to_the_bit(solver):
+    X, y = regression()
+    order = np.random.RandomState(3).permutation(40)
+    reference = fit(X, y, solver=solver).predict(X)
+    assert_array_equal(fit(X[order], y[order], solver=solver).predict(X), reference)
+    assert_array_equal(fit(np.asfortranarray(X), y, solver=solver).predict(X), reference)
+
+
+@settings(max_examples=50)
+@given(
+    n=st.integers(1, 30),
+    d=st.integers(1, 3),
+    k=st.integers(1, 2),
+    kind=st.sampled_from([np.asarray, sparse.csr_array, sparse.csr_matrix]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 1000),
+)
+def test_distinct_rows_keep_every_row_and_its_weight(n, d, k, kind, dtype, seed):
+    rng = np.random.RandomState(seed)
+    X, Y = rng.randint(0, 2, size=(n, d)).astype(dtype), rng.randint(0, 2, size=(n, k)).astype(float)
+    weights = rng.randint(1, 5, size=n).astype(float)
+    X1, Y1, weights1 = distinct_rows(kind(X), Y, weights)
+    X1 = X1.toarray() if sparse.issparse(X1) else X1
+    assert X1.dtype == dtype
+    assert X1.flags.c_contiguous
+    expected = {}
+    for x, y, w in zip(X, Y, weights, strict=True):
+        key = (*x, *y)
+        expected[key] = expected.get(key, 0) + w
+    assert {(*x, *y): w for x, y, w in zip(X1, Y1, weights1, strict=True)} == expected
+    assert len(X1) == len(expected)
+    # the same order from any order, dense or sparse
+    shuffled = rng.permutation(n)
+    again = distinct_rows(X[shuffled], Y[shuffled], weights[shuffled])
+    assert_array_equal(again[0], X1)
+    assert_array_equal(again[1], Y1)
+
+
+def test_weights_count_in_proportion_only_where_alpha_is_zero():
+    X, y = regression(n=20)
+    weights = np.random.RandomState(1).uniform(0.5, 2, size=20)
+    one, ten = (fit(X, y, factor * weights, alpha=0.0, relevance=None) for factor in (1, 10))
+    assert_allclose(one.predict(X), ten.predict(X), atol=1e-8)
+
+
+def test_weights_decide_between_contradictory_rows():
+    X = np.repeat([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], 2, axis=0)
+    y = np.array([0.0, 1.0, 2.0, 3.0, 5.0, 4.0])
+    weights = np.array([3.0, 1.0, 1.0, 3.0, 1.0, 1.0])
+    model = fit(X, y, weights, alpha=0.0, max_iter=20)
+    assert_allclose(model.predict(X[::2]), [0.25, 2.75, 4.5], atol=1e-5)
+
+
+def test_one_heavy_row_is_fitted_more_closely():
+    X, y = regression(n=40, noise=1.0)
+    weights = np.ones(40)
+    weights[3] = 1000
+    plain, heavy = fit(X, y, alpha=0.3), fit(X, y, weights, alpha=0.3)
+    miss = [abs(model.predict(X[3:4])[0] - y[3]) for model in (plain, heavy)]
+    assert miss[1] < 0.2 * miss[0]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_weights_of_any_size_give_a_finite_fit(scale):
+    X, y = regression(n=20)
+    model = fit(X, y, np.full(20, scale))
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_score_takes_weights():
+    X, y = regression()
+    model = fit(X, y)
+    weights = np.arange(40.0)
+    residual, centre = y - model.predict(X), np.average(y, weights=weights)
+    expected = 1 - weights @ residual**2 / (weights @ (y - centre) ** 2)
+    assert_allclose(model.score(X, y, sample_weight=weights), expected)
+
+
+def test_early_stopping_scores_with_the_weights():
+    X, y = regression(n=60)
+    y = y + np.r_[np.zeros(59), 1e3]
+    weights = np.r_[np.ones(59), 1e-9]
+    model = fit(X, y, weights, early_stopping=True, validation_fraction=0.9, alpha=0.01, random_state=1)
+    assert model.best_validation_score_ > -1
+
+
+def test_messages_about_weights():
+    X, y = regression()
+    with pytest.raises(ValueError, match=r"(?i)sample.weight.*zero"):
+        fit(X, y, np.zeros(40))
+    with pytest.raises(ValueError, match=r"(?i)negative values in data passed to `sample_weight`"):
+        fit(X, y, np.r_[-1.0, np.ones(39)])
+    with pytest.raises(ValueError, match=r"sample_weight.shape == \(39,\), expected \(40,\)"):
+        fit(X, y, np.ones(39))
+    with pytest.raises(ValueError, match=r"(?i)sample_weight contains NaN"):
+        fit(X, y, np.r_[np.nan, np.ones(39)])
+
+
+@settings(max_examples=50)
+@given(
+    n=st.integers(1, 12),
+    size=st.sampled_from([1e-200, 1e-3, 1.0, 1e5, 1e200]),
+    shift=st.sampled_from([0.0, 1.0, -50.0]),
+    seed=st.integers(0, 100),
+    centre=st.booleans(),
+)
+def test_target_scaling_is_undone_and_weighted(n, size, shift, seed, centre):
+    rng = np.random.RandomState(seed)
+    Y = size * (shift + rng.standard_normal((n, 2)))
+    weights = rng.randint(1, 4, size=n)
+    scaling = TargetScaling.of(Y, weights.astype(float), centre=centre)
+    scaled = scaling.apply(Y, np.float64)
+    assert_allclose(scaling.invert(scaled), Y, rtol=1e-10, atol=1e-12 * size * (1 + abs(shift)))
+    assert np.abs(scaled).max() <= np.sqrt(weights.sum()) * (1 + 1e-9)
+    rows = np.repeat(np.arange(n), weights)
+    again = TargetScaling.of(Y[rows], np.ones(len(rows)), centre=centre)
+    assert_allclose(scaling.scale, again.scale, rtol=1e-6)
+    assert_allclose(scaling.mean, again.mean, rtol=1e-9, atol=1e-12 * size * (1 + abs(shift)))

@@ -1,0 +1,214 @@
+"""Predictive standard deviations: against dense algebra, refits, and coverage of new observations."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.gaussian_process import GaussianProcessRegressor
+
+from sk_implicit import ImplicitReLUKernel, ImplicitReLURegressor
+from sk_implicit.kernel_ridge import fit_ridge, limit_kernel_rows
+from sk_implicit.limit import limit_diagonal, limit_kernel
+from sk_implicit.network import Network
+from sk_implicit.tangent import TangentFeatures
+from sk_implicit.uncertainty import LeftOut, calibrate, leave_out
+
+WIDTHS = [12, np.inf]
+NOISE = 0.3
+
+
+def problem(n=40, d=3, k=1, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d))
+    Y = np.sin(X @ rng.standard_normal((d, k))) + NOISE * rng.standard_normal((n, k))
+    return X, Y[:, 0] if k == 1 else Y
+
+
+def regressor(width, **parameters):
+    parameters = {"relevance": None, "alpha": 0.1, "tol": 1e-3, **parameters}
+    return ImplicitReLURegressor(width, uncertainty=True, random_state=0, **parameters)
+
+
+# ---------------------------------------------------------------- the formulas
+
+
+def test_infinite_width_is_the_gaussian_process_with_the_limit_kernel():
+    X, y = problem()
+    model = regressor(np.inf, fit_intercept=False).fit(X[:30], y[:30])
+    mean, std = model.predict(X, return_std=True)
+    amplitude, noise = (float(model._posterior[name][0]) for name in ("amplitudes", "noises"))
+    a = float(model._posterior["penalties"][0])
+    kernel = ImplicitReLUKernel(bias=0.0, bias_bounds="fixed", length_scale=model.input_scale_[0])
+    gp = GaussianProcessRegressor(kernel, alpha=a, optimizer=None).fit(X[:30], y[:30] / model.y_scale_)
+    gp_mean, gp_std = gp.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, gp_mean * model.y_scale_, atol=1e-8)
+    np.testing.assert_allclose(std, np.sqrt(amplitude * gp_std**2 + noise) * model.y_scale_, rtol=1e-6)
+
+
+def jacobian(network, X, c):
+    tangent = TangentFeatures.at(network, network.forward(X, tol=1e-13), tol=1e-13)
+    rows = []
+    for i in range(len(X)):
+        C = np.zeros((len(X), network.shape.k))
+        C[i, c] = 1
+        rows.append(tangent.vjp(C))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_finite_width_is_the_posterior_with_the_jacobian_at_the_optimum(k):
+    X, Y = problem(k=k)
+    model = regressor(12, equilibrium_tol=1e-13).fit(X[:30], Y[:30])
+    _, std = model.predict(X, return_std=True)
+    std = std.reshape(40, k)
+    network = Network(model.A_, model.W_, model.U_, model.V_, gamma=model.gamma_)
+    augmented = np.column_stack([X / model.input_scale_, np.full(40, model.bias_)])
+    for c in range(k):
+        a, s2, noise = (model._posterior[name][c] for name in ("penalties", "amplitudes", "noises"))
+        J = jacobian(network, augmented, c)
+        # in weight space: s² J (I + J₃₀ᵀJ₃₀/a)⁻¹ Jᵀ
+        covariance = np.linalg.inv(np.eye(J.shape[1]) + J[:30].T @ J[:30] / a)
+        variance = s2 * np.einsum("ni,ij,nj->n", J, covariance, J) + noise
+        np.testing.assert_allclose(std[:, c], np.sqrt(variance) * model.y_scale_[c], rtol=1e-6)
+
+
+def test_noise_is_at_least_what_the_penalty_stands_for():
+    X, y = problem()
+    for width in WIDTHS:
+        model = regressor(width).fit(X, y)
+        amplitudes, noises, a = (model._posterior[n] for n in ("amplitudes", "noises", "penalties"))
+        assert np.all(noises >= amplitudes * a * (1 - 1e-12))
+        np.testing.assert_allclose(model.noise_std_, np.sqrt(noises) * model.y_scale_)
+
+
+@pytest.mark.parametrize("landmarks", [np.arange(12), np.arange(0, 12, 2)], ids=["exact", "landmarks"])
+def test_left_out_rows_are_those_of_refits(landmarks):
+    X, y = problem(n=12)
+    a, weights = 0.3, np.array([1.0, 2, 0.5, 3.5, *np.ones(8)])
+    kernel = limit_kernel_rows(X, landmarks, 0.4)
+    diagonal = limit_diagonal(X, gamma=0.4)
+    left_out = leave_out(fit_ridge(kernel, landmarks, y[:, None], weights, a), 0, kernel, diagonal, weights)
+    K = limit_kernel(X, gamma=0.4)
+    V = np.linalg.solve(np.linalg.cholesky(K[np.ix_(landmarks, landmarks)]), K[landmarks]).T
+    for i in range(12):
+        left = weights.copy()
+        left[i] = max(left[i] - 1, 0)
+        # in the weight space that the landmarks span
+        precision = np.eye(len(landmarks)) + V.T @ (left[:, None] * V) / a
+        mean = V[i] @ np.linalg.solve(precision, V.T @ (left * y)) / a
+        variance = V[i] @ np.linalg.solve(precision, V[i]) + diagonal[i] - V[i] @ V[i]
+        assert left_out.residual[i] == pytest.approx(y[i] - mean, rel=1e-6)
+        assert left_out.variance[i] == pytest.approx(variance, rel=1e-6)
+
+
+def test_calibration_finds_the_variances_that_residuals_were_drawn_from():
+    rng = np.random.default_rng(0)
+    variance = rng.uniform(0, 2, 20_000)
+    residual = rng.standard_normal(20_000) * np.sqrt(3.0 * variance + 0.6)
+    amplitude, noise = calibrate(LeftOut(residual, variance), np.ones(20_000), 1e-3)
+    assert amplitude == pytest.approx(3.0, rel=0.05)
+    assert noise == pytest.approx(0.6, rel=0.05)
+
+
+@given(seed=st.integers(0, 2**16), least=st.floats(1e-3, 1.0))
+def test_calibrated_residuals_have_unit_variance(seed, least):
+    rng = np.random.default_rng(seed)
+    variance, weights = rng.uniform(0, 2, 50), rng.uniform(0.1, 3, 50)
+    residual = rng.standard_normal(50)
+    amplitude, noise = calibrate(LeftOut(residual, variance), weights, least)
+    standardised = residual**2 / (amplitude * variance + noise)
+    assert np.average(standardised, weights=weights) == pytest.approx(1.0)
+    assert noise >= least * amplitude * (1 - 1e-9)
+
+
+# ---------------------------------------------------------------- the estimator
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_coverage_of_new_observations(width):
+    X, y = problem(n=700, d=2)
+    model = regressor(200 if width == 12 else width, alpha="loo", relevance="auto", tol=1e-4)
+    mean, std = model.fit(X[:120], y[:120]).predict(X[120:], return_std=True)
+    inside = np.mean(np.abs(y[120:] - mean) <= norm.ppf(0.95) * std)
+    assert 0.85 < inside < 0.95
+    assert model.noise_std_[0] == pytest.approx(NOISE, rel=0.2)
+    assert np.all(std > model.noise_std_)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_std_grows_away_from_the_rows(width):
+    X, y = problem()
+    model = regressor(width).fit(X, y)
+    _, std = model.predict(np.vstack([X.mean(axis=0), 30 * X[0]]), return_std=True)
+    assert std[1] > 2 * std[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**16))
+def test_weights_are_repetitions(width, seed):
+    X, y = problem(n=15, seed=seed)
+    weights = np.random.default_rng(seed).integers(0, 4, size=15)
+    weights[:2] = [2, 0]
+    rows = np.repeat(np.arange(15), weights)
+    weighted = regressor(width).fit(X, y, weights).predict(X, return_std=True)
+    repeated = regressor(width).fit(X[rows], y[rows]).predict(X, return_std=True)
+    np.testing.assert_allclose(weighted[1], repeated[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_std_is_on_the_scale_of_each_target(width):
+    X, Y = problem(k=2)
+    mean, std = regressor(width).fit(X, Y).predict(X, return_std=True)
+    assert std.shape == mean.shape == (40, 2)
+    _, scaled = regressor(width).fit(X, 1000 * Y + 5).predict(X, return_std=True)
+    np.testing.assert_allclose(scaled, 1000 * std, rtol=1e-6)
+
+
+def test_outputs_of_the_limit_do_not_see_each_other():
+    X, Y = problem(k=2)
+    _, std = regressor(np.inf).fit(X, Y).predict(X, return_std=True)
+    _, alone = regressor(np.inf).fit(X, Y[:, 1]).predict(X, return_std=True)
+    np.testing.assert_allclose(std[:, 1], alone, rtol=1e-9)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_precision_and_sparsity_of_the_input(width):
+    X, y = problem()
+    X[np.abs(X) < 0.4] = 0
+    _, std = regressor(width).fit(X, y).predict(X, return_std=True)
+    _, single = regressor(width).fit(X.astype(np.float32), y).predict(X, return_std=True)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, std, rtol=1e-3)
+    S = sparse.csr_array(X)
+    _, from_sparse = regressor(width).fit(S, y).predict(S, return_std=True)
+    np.testing.assert_allclose(from_sparse, std, rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_without_uncertainty_nothing_is_kept_and_std_is_refused(width):
+    X, y = problem(n=37)
+    model = regressor(width).fit(X, y)
+    plain = clone(model).set_params(uncertainty=False).fit(X, y)
+    np.testing.assert_array_equal(plain.predict(X), model.predict(X))
+    assert set(vars(model)) - set(vars(plain)) == {"_posterior", "noise_std_"}
+    if width == 12:
+        assert not any(37 in np.shape(value) for value in vars(plain).values() if not isinstance(value, dict))
+    with pytest.raises(ValueError, match="uncertainty=True"):
+        plain.predict(X, return_std=True)
+    model.set_params(uncertainty=False).fit(X, y)
+    assert not hasattr(model, "noise_std_") and not hasattr(model, "_posterior")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("target", ["constant", "interpolated"])
+def test_extremes_stay_finite(width, target):
+    X, y = problem(n=20)
+    y = np.full(20, 3.0) if target == "constant" else y
+    model = regressor(100 if width == 12 else width, alpha=0.0, tol=1e-6).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, y, atol=1e-3)
+    assert np.all(std >= 0) and np.isfinite(std).all()

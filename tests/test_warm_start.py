@@ -1,0 +1,142 @@
+"""warm_start: continuing is what not stopping would have been; what cannot be continued is refused."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import regression
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_implicit import ImplicitReLURegressor
+from sk_implicit.training import SOLVERS
+
+every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
+pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+
+
+def make(**options):
+    options = {"width": 30, "random_state": 0, "tol": 0, "warm_start": True, "alpha": 0.1} | options
+    return ImplicitReLURegressor(**options)
+
+
+@every_solver
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_continued_equals_uninterrupted(solver, early_stopping):
+    # the rows that are held out are drawn anew in each call, from the same seed
+    options = {"early_stopping": True, "validation_fraction": 0.2} if early_stopping else {}
+    X, y = regression()
+    whole = make(solver=solver, max_iter=6, warm_start=False, **options).fit(X, y)
+    parts = make(solver=solver, max_iter=2, **options)
+    for _ in range(3):
+        parts.fit(X, y)
+    assert parts.n_iter_ == whole.n_iter_ == 6
+    assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-7)
+    assert_allclose(parts.predict(X), whole.predict(X), atol=1e-6)
+    assert parts.alpha_ == whole.alpha_
+    if early_stopping:
+        assert_allclose(parts.validation_scores_, whole.validation_scores_, atol=1e-7)
+
+
+@every_solver
+def test_interrupted_fit_warns_keeps_the_best_and_continues(solver, monkeypatch):
+    X, y = regression()
+    printed = ImplicitReLURegressor._print_step
+
+    def interrupt(self, progress):
+        if progress.n_iter == 2:
+            raise KeyboardInterrupt
+        return printed(self, progress)
+
+    model = make(solver=solver, max_iter=5, verbose=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImplicitReLURegressor, "_print_step", interrupt)
+        with pytest.warns(ConvergenceWarning, match="fit was interrupted after 2 steps; the best parameters"):
+            model.fit(X, y)
+    assert model.n_iter_ == 2
+    assert model.loss_ == min(model.history_["loss"])
+    assert np.isfinite(model.predict(X)).all()
+    model.set_params(max_iter=3).fit(X, y)
+    whole = make(solver=solver, max_iter=5).fit(X, y)
+    assert_allclose(model.predict(X), whole.predict(X), atol=1e-6)
+
+
+def test_without_warm_start_every_fit_begins_anew():
+    X, y = regression()
+    model = make(warm_start=False, max_iter=2).fit(X, y)
+    first = model.predict(X)
+    assert_array_equal(model.fit(X, y).predict(X), first)
+    assert model.n_iter_ == 2
+
+
+def test_state_of_an_earlier_fit_is_forgotten_where_warm_start_is_turned_off():
+    X, y = regression()
+    model = make(max_iter=2).fit(X, y).set_params(warm_start=False).fit(X, y)
+    assert model.n_iter_ == 2
+    model.set_params(warm_start=True).fit(X, y)
+    assert model.n_iter_ == 2
+
+
+def test_clone_has_no_state():
+    X, y = regression()
+    model = make(max_iter=2).fit(X, y)
+    assert clone(model).fit(X, y).n_iter_ == 2
+
+
+def test_another_solver_goes_on_from_the_same_weights():
+    X, y = regression()
+    model = make(solver="gd", max_iter=5).fit(X, y)
+    before = model.loss_
+    for solver in ("adam", "lbfgs", "lm"):
+        model.set_params(solver=solver, max_iter=2).fit(X, y)
+    assert model.n_iter_ == 11
+    assert model.loss_ < before
+    assert len(model.loss_curve_) == 11
+
+
+def test_more_rows_may_come():
+    X, y = regression(n=80)
+    model = make(max_iter=3).fit(X[:40], y[:40])
+    scale, before = model.input_scale_, model.score(X[40:], y[40:])
+    model.fit(X, y)
+    assert_array_equal(model.input_scale_, scale)  # the network goes on seeing what it saw
+    assert model.score(X[40:], y[40:]) > before
+
+
+def test_converged_fit_takes_at_most_one_more_step():
+    X, y = regression()
+    model = make(tol=1e-4, max_iter=50, alpha=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y)
+        steps = model.n_iter_
+        model.fit(X, y)
+    assert model.n_iter_ <= steps + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 31}, "width was 30 and is now 31"),
+        ({"gamma": 0.3}, "gamma was 0.4 and is now 0.3"),
+        ({"fit_intercept": False}, "the number of inputs was 5 and is now 4"),
+    ],
+)
+def test_changed_parameters_are_refused_in_words(change, message):
+    X, y = regression()
+    model = make(max_iter=1).fit(X, y).set_params(**change)
+    with pytest.raises(ValueError, match=f"warm_start=True cannot continue.*{message}.*warm_start=False"):
+        model.fit(X, y)
+
+
+def test_changed_data_are_refused_in_words():
+    X, y = regression(k=2)
+    for other, target, message in (
+        (X[:, :3], y, "the number of inputs was 5 and is now 4"),
+        (X, y[:, 0], "the number of outputs was 2 and is now 1"),
+        (X.astype(np.float32), y, "the dtype of X was float64 and is now float32"),
+    ):
+        model = make(max_iter=1).fit(X, y)
+        with pytest.raises(ValueError, match=message):
+            model.fit(other, target)
