@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import __version__
+from ._blas import one_pool
 from ._callbacks import CallbackSupport, FitWatch, Watched
 from ._fit_state import FitState, from_plain, to_plain
 from ._infinite_width import InfiniteWidth
@@ -85,6 +86,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Tell the callbacks that ``fit`` begins, with its arguments as they were given."""
         return FitWatch(self, X, y, sample_weight, max_steps=0 if self._at_infinity else self.max_iter)
 
+    @one_pool()
     def _fit_network(self, X, Y, weights, scores, watch):
         """Train on validated rows.
 
@@ -121,20 +123,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
         self.input_scale_, self.bias_ = training.inputs.scale, training.inputs.bias
         self.y_mean_, self.y_scale_ = training.target.mean, training.target.scale
-        dtype = self._training_precision(X)
-        X = self._augment(X).astype(dtype, copy=False)
-        targets = training.target.apply(Y, dtype)
-        objective = Objective(
-            X, targets, weights, start.astype(dtype),
-            centred=self.output_init == "centred",
-            equilibrium_solver=self.equilibrium_solver,
-            equilibrium_tol=None if self.equilibrium_tol == "auto" else self.equilibrium_tol,
-            loss=self._loss(training.target),
-        )  # fmt: skip
-        self._check_start(objective.first)
-        if training.penalty is None:
-            training.penalty = choose_penalty(objective, self.alpha, self.output_init)
-        objective.alpha = training.penalty.absolute
+        objective = self._objective(training, X, Y, weights)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
         if state is not None and training.solver != self.solver:
@@ -154,12 +143,43 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         self._keep_network(objective, training)
         watch.ends_fit()
 
-    def _training_precision(self, X):
+    def _objective(self, training, X, Y, weights) -> Objective:
+        """Return what training minimises, with the penalty chosen unless an earlier fit chose it."""
+
+        def build(penalty: float) -> Objective:
+            dtype = self._training_precision(X, training.start.shape.m, penalty)
+            objective = Objective(
+                self._augment(X).astype(dtype, copy=False),
+                training.target.apply(Y, X.dtype).astype(dtype, copy=False),
+                weights,
+                training.start.astype(dtype),
+                centred=self.output_init == "centred",
+                equilibrium_solver=self.equilibrium_solver,
+                equilibrium_tol=None if self.equilibrium_tol == "auto" else self.equilibrium_tol,
+                loss=self._loss(training.target),
+            )
+            self._check_start(objective.first)
+            return objective
+
+        if training.penalty is None:
+            # Targets are taken to be noisy until the penalty says that they are not.
+            objective = build(np.inf if self.alpha == "loo" else float(self.alpha))
+            training.penalty = choose_penalty(objective, self.alpha, self.output_init)
+            penalty = training.penalty.relative
+            if self._training_precision(X, training.start.shape.m, penalty) != objective.Y.dtype:
+                objective = build(penalty)
+                training.penalty = choose_penalty(objective, self.alpha, self.output_init)
+        else:
+            objective = build(training.penalty.relative)
+        objective.alpha = training.penalty.absolute
+        return objective
+
+    def _training_precision(self, X, m: int, penalty: float):
         """Return float32 where training needs no more digits, and was not asked for more."""
         digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
         if self.solver != "lm" or digits < _PREDICT_TOL[np.dtype(np.float32)]:
             return X.dtype
-        return precision(X.shape[0], X.dtype)
+        return precision(X.shape[0], m, penalty, X.dtype)
 
     def _keep_network(self, objective, training):
         """Keep more of a trained network."""

@@ -23,6 +23,7 @@ LAYERS = [
 ]
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.
 FACE = [
+    "_blas",
     "_callbacks",
     "_infinite_width",
     "_predictive",

@@ -1,14 +1,17 @@
 """Levenberg-Marquardt steps and the systems they solve, against dense algebra; interpolation of digits."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from problems import objective
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from test_tangent import product_jacobian
 from test_training import run
 
-from sk_implicit import ImplicitReLURegressor
+from sk_implicit import ImplicitReLURegressor, _base
 from sk_implicit.losses import Curvature, SquaredError
 from sk_implicit.tangent import joint_kernel, kernel_block, mean_diagonal
 from sk_implicit.training import Status, lm, tangent_system
@@ -119,3 +122,26 @@ def test_digits_are_interpolated_to_rounding_in_a_dozen_steps():
     # the paper: A stays near its start
     moved = np.linalg.norm(model.A_ - model.A_init_, 2) / np.linalg.norm(model.A_init_, 2)
     assert moved < 0.3
+
+
+@pytest.mark.parametrize(
+    ("noise", "alpha", "expected"),
+    [(0.5, "loo", np.float32), (0.0, "loo", np.float64), (0.5, 1e-8, np.float64), (0.5, 0.1, np.float32)],
+)
+def test_float32_serves_where_the_penalty_hides_rounding_errors(noise, alpha, expected, monkeypatch):
+    seen = []
+
+    def train(objective, *args, **kwargs):
+        seen.append(objective.Y.dtype)
+        return _train(objective, *args, **kwargs)
+
+    _train = _base.train
+    monkeypatch.setattr(_base, "train", train)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((220, 2))
+    y = X @ [1.0, 2.0] + noise * rng.standard_normal(220)
+    model = ImplicitReLURegressor(alpha=alpha, max_iter=3, random_state=0)
+    with contextlib.suppress(ConvergenceWarning):  # warnings are errors here, raised when all is done
+        model.fit(X, y)
+    assert seen == [expected]
+    assert model.predict(X).dtype == model.A_.dtype == np.float64

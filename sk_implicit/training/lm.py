@@ -36,7 +36,7 @@ _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
 _RESOLUTION = 1e-13
 # Below this ratio of actual to predicted decrease a step was too long.
 _POOR_GAIN = 0.05
-# Beyond this ratio of actual to predicted decrease the linearisation serves for further steps.
+# Beyond this ratio a lower damping is tried next, and the linearisation serves for further steps.
 _LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
 # For many rows, where a rejected step costs as much as any: the first damping, and the gains between
 # which it stays. From a random start to thousands of residuals an undamped step goes far too far.
@@ -101,7 +101,7 @@ class LevenbergMarquardt:
     """Damped Gauss-Newton steps solved on the n × n tangent kernel."""
 
     monotone = True
-    progress = 50.0
+    progress = 200.0
 
     def __init__(self):
         self._linearisation: Linearisation | None = None  # of the step before
@@ -165,7 +165,7 @@ def _next_damping(damping: float, gain: float, rejected: bool) -> float:
     """
     if gain < _POOR_GAIN:
         return max(damping, _MIN_DAMPING)
-    if rejected:
+    if rejected or gain < _LINEAR_GAIN:
         return damping
     return damping / 5 if damping > _MIN_DAMPING else 0.0
 

@@ -23,7 +23,7 @@ from ..tangent import TangentFeatures, adjoint, pull_back
 MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
-_RESOLUTION, _START, _SINGLE, _FINEST = 1e-4, 1e-8, 1e-6, 1e-12
+_RESOLUTION, _START, _SINGLE, _FINEST = 1e-3, 1e-8, 1e-6, 1e-12
 # Entries of Z up to which equilibria are solved to rounding.
 _SMALL = 100_000
 

@@ -32,6 +32,8 @@ from .nystroem import MAX_ITER, RTOL, NystroemFactor, NystroemSystem, conjugate_
 DENSE_LIMIT = 4000
 # Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
 FACTOR_LIMIT = 4000
+# float32 serves from this penalty on (relative; rounding errors are about 6e-8 n), and from this size on.
+_SINGLE_PENALTY, _SINGLE_ENTRIES = 1e-3, 100_000
 # Conjugate gradients: relative residual and most iterations for a loss that is quadratic.
 _RTOL, _MAX_ITER = 1e-6, 500
 
@@ -163,13 +165,24 @@ def tangent_system(
     return IterativeSystem(tangent, kernel, exact=exact)
 
 
-def precision(n: int, dtype) -> np.dtype:
-    """Return the precision that Levenberg-Marquardt steps on n rows are computed in.
+def precision(n: int, m: int, penalty: float, dtype) -> np.dtype:
+    """Return the precision that Levenberg-Marquardt steps are computed in.
 
-    Beyond `FACTOR_LIMIT` rows the systems are solved to a few digits only: float32 has them, and halves
-    time and memory.
+    float32 halves time and memory where it has the digits: beyond `FACTOR_LIMIT` rows, where the systems
+    are solved to a few digits only, and where the penalty lifts the kernel's spectrum far above rounding
+    errors, and the residuals with it. Small problems gain nothing.
+
+    Parameters
+    ----------
+    n, m : int
+        Rows and width.
+    penalty : float
+        Relative to the mean of diag K.
+    dtype : dtype
+        That of the data.
     """
-    return np.dtype(np.float32 if n > FACTOR_LIMIT else dtype)
+    noisy = penalty >= _SINGLE_PENALTY and n * m > _SINGLE_ENTRIES
+    return np.dtype(np.float32 if n > FACTOR_LIMIT or noisy else dtype)
 
 
 def _same(cached, curvature: Curvature, shift: float) -> bool:
