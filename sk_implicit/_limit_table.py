@@ -30,13 +30,14 @@ from ._limit_moments import (
 TILE = 8192  # entries a call; the evaluator's four buffers then stay in a 512 KiB cache
 
 _OCTAVE_NODES = 20
-_CELL_BITS = 6  # 64 cells an octave
+CELL_BITS = 6  # 64 cells an octave
+OCTAVES = 32  # the last begins at u = 1
 _DEGREE = 4
 # Biased exponents of u: 1 - 2^-53 is the largest cosine below 1, so the smallest u is 2^-26.5.
 _EXPONENTS = np.arange(1023 - 27, 1023)
-_MANTISSA_SHIFT = 52 - _CELL_BITS
+_MANTISSA_SHIFT = 52 - CELL_BITS
 # Biased exponents 992 ... 1023, of [2^-31, 2), differ in their five low bits only.
-_HALF_TABLE = 1 << (5 + _CELL_BITS)
+_HALF_TABLE = OCTAVES << CELL_BITS
 
 
 class TableEvaluator:
@@ -51,7 +52,7 @@ class TableEvaluator:
     """
 
     def __init__(self, gamma: float, name: str) -> None:
-        self._coefficients = _table(gamma, name)
+        self._coefficients = limit_table(gamma, name)
         self._u, self._term, self._value = (np.empty(TILE) for _ in range(3))
         self._cell = np.empty(TILE, dtype=np.int64)
 
@@ -136,10 +137,10 @@ def _to_series(n: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _table(gamma: float, name: str) -> np.ndarray:
+def limit_table(gamma: float, name: str) -> np.ndarray:
     """Coefficients (1 + _DEGREE, 2·_HALF_TABLE) of the cells' quartics in u, lowest power first."""
     values = _node_values(gamma, name.endswith("_gamma"))[name]
-    n_cells, n_points = 1 << _CELL_BITS, _DEGREE + 1
+    n_cells, n_points = 1 << CELL_BITS, _DEGREE + 1
     # Octave scaled to [1, 2): interpolate to Chebyshev points of every cell, then fit there.
     left = 1.0 + np.arange(n_cells) / n_cells
     points = left[:, None] + (chebyshev.chebpts1(n_points) + 1.0) / (2.0 * n_cells)
@@ -153,7 +154,7 @@ def _table(gamma: float, name: str) -> np.ndarray:
     quartics = quartics.reshape(at_points.shape).transpose(1, 2, 3, 0)
     powers = np.arange(n_points)[:, None, None, None]
 
-    table = np.zeros((n_points, 2, 32, n_cells))
+    table = np.zeros((n_points, 2, OCTAVES, n_cells))
     table[:, :, _EXPONENTS - 992] = quartics * 2.0 ** (-powers * (_EXPONENTS[:, None] - 1023.0))
     # The cells of u = 0, where the function is linear in u to double precision, and of u = 1.
     ends = chebyshev.chebvander(np.array([-1.0, 1.0]), _OCTAVE_NODES - 1) @ to_series

@@ -14,7 +14,7 @@ from .losses import CrossEntropy, Loss, SquaredError, log_probabilities
 from .scaling import ClassScaling
 
 # Probabilities of loss="squared_error" stay this far from 0 and 1: its scores are not bounded.
-_CLIPPED = 1e-3
+CLIPPED = 1e-3
 # Accuracy of predicted equilibria in float64: log-odds are larger than scaled targets, and so are errors.
 _PREDICT_TOL = 1e-10
 
@@ -319,7 +319,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         if self.loss == "log_loss":
             return np.exp(log_probabilities(F))
         scores = np.hstack([-F, F]) if F.shape[1] == 1 else F
-        P = np.clip((1 + scores) / 2, _CLIPPED, 1 - _CLIPPED)
+        P = np.clip((1 + scores) / 2, CLIPPED, 1 - CLIPPED)
         return P / P.sum(axis=1, keepdims=True)
 
     def _outputs(self, X) -> np.ndarray:

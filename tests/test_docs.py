@@ -1,7 +1,7 @@
 """Every code block of the README and the documentation, and every example in a docstring, is run."""
 
 import doctest
-import importlib
+import importlib.util
 import pkgutil
 import re
 from pathlib import Path
@@ -37,6 +37,19 @@ def run_doctest(test: doctest.DocTest) -> None:
     assert not runner.summarize(verbose=False).failed, "".join(report)
 
 
+def available_sections(text: str) -> str:
+    """Return a page without the sections that need packages which are not there (``.. needs: a, b``)."""
+    first, *sections = re.split(r"(?m)^(?=.+\n={3,}\n)", text)
+    return first + "".join(
+        section for section in sections if all(map(importlib.util.find_spec, needs_of(section)))
+    )
+
+
+def needs_of(section: str) -> list[str]:
+    """Return the packages that a section says it needs."""
+    return re.findall(r"\w+", "".join(re.findall(r"(?m)^\.\. needs: (.*)$", section)))
+
+
 @pytest.fixture(autouse=True)
 def directory_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -46,7 +59,7 @@ def directory_of_its_own(tmp_path, monkeypatch):
 def test_page(page, monkeypatch):
     for package in NEEDS.get(page.name, []):
         pytest.importorskip(package)
-    text = page.read_text(encoding="utf-8")
+    text = available_sections(page.read_text(encoding="utf-8"))
     from sk_implicit import training
 
     monkeypatch.setattr(training, "SOLVERS", dict(training.SOLVERS))  # a page registers one

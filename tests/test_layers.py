@@ -32,6 +32,7 @@ FACE = [
     "classifier",
     "kernel",
     "display",
+    "onnx",
     "__init__",
 ]
 
@@ -88,6 +89,8 @@ def test_only_the_face_imports_scikit_learn_or_warns(path):
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_dependencies_are_the_declared_ones(path):
     allowed = {"numpy", "scipy", "sklearn", "joblib", "matplotlib"}
+    if unit(name_of(path)) == "onnx":
+        allowed |= {"onnx", "skl2onnx"}
     taken = {name.split(".")[0] for name in imports(path) if not name.startswith("./")}
     assert taken <= allowed | set(sys.stdlib_module_names)
 

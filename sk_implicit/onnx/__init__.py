@@ -1,0 +1,57 @@
+"""Fitted estimators as ONNX graphs, by converters for skl2onnx.
+
+`register` makes ``skl2onnx.to_onnx`` know the estimators, alone and as steps of pipelines.
+"""
+
+from __future__ import annotations
+
+from ..classifier import ImplicitReLUClassifier
+from ..regressor import ImplicitReLURegressor
+from ._converters import classifier_shapes, convert_classifier, convert_regressor, regressor_shapes
+
+__all__ = ["register"]
+
+_CLASSIFIER_OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "output_class_labels": [True, False],
+    "nocl": [True, False],
+}
+
+
+def register() -> None:
+    """Register converters for `ImplicitReLURegressor` and `ImplicitReLUClassifier` with skl2onnx.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
+    Notes
+    -----
+    Exported graphs compute in the precision of their input, float64 or float32. They hold predictions, and
+    classes with probabilities (options ``zipmap``, ``output_class_labels`` and ``nocl``); predictive standard
+    deviations stay in Python. A row whose equilibrium is not reached in 2000 iterations comes out as NaN;
+    exporting a network for which that happens on random rows raises ``ValueError``.
+
+    Examples
+    --------
+    >>> from sk_implicit.onnx import register
+    >>> register()  # doctest: +SKIP
+    """
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError(
+            'sk_implicit.onnx needs skl2onnx and onnx: install them with pip install "sk-implicit[onnx]".'
+        ) from error
+
+    update_registered_converter(
+        ImplicitReLURegressor, "SkImplicitRegressor", regressor_shapes, convert_regressor
+    )
+    update_registered_converter(
+        ImplicitReLUClassifier,
+        "SkImplicitClassifier",
+        classifier_shapes,
+        convert_classifier,
+        options=_CLASSIFIER_OPTIONS,
+    )

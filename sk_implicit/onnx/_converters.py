@@ -1,0 +1,82 @@
+"""Converters and shape calculators, in the form that skl2onnx calls them."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..classifier import CLIPPED
+from ._equilibrium import network_outputs
+from ._graph import Graph, augment
+from ._limit import limit_outputs
+
+
+def regressor_shapes(operator) -> None:
+    """Tell skl2onnx of an output of shape (n, k) in the input's precision."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    check_is_fitted(operator.raw_operator)
+    double = isinstance(operator.inputs[0].type, DoubleTensorType)
+    shape = [operator.inputs[0].get_first_dimension(), operator.raw_operator.n_outputs_]
+    operator.outputs[0].set_type((DoubleTensorType if double else FloatTensorType)(shape))
+
+
+def classifier_shapes(operator) -> None:
+    """Tell skl2onnx of labels of shape (n,) and probabilities of shape (n, n_classes)."""
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+
+    check_is_fitted(operator.raw_operator)
+    calculate_linear_classifier_output_shapes(operator)
+
+
+def convert_regressor(scope, operator, container) -> None:
+    graph = Graph(scope, operator, container)
+    graph.rename(_outputs(graph, operator.raw_operator), operator.outputs[0])
+
+
+def convert_classifier(scope, operator, container) -> None:
+    from skl2onnx.common.utils_classifier import get_label_classes
+
+    model = operator.raw_operator
+    graph = Graph(scope, operator, container)
+    F = _outputs(graph, model)
+    two = len(model.classes_) == 2
+    if two:
+        chosen = graph("Greater", F, graph.constant(0.0))
+        chosen = graph("Reshape", chosen, graph.constant([-1], np.int64))
+        chosen = graph("Cast", chosen, to=graph.proto(np.int64))
+        F = graph("Concat", graph("Neg", F), F, axis=1)
+    else:
+        chosen = graph("ArgMax", F, axis=1, keepdims=0)
+    classes = np.asarray(get_label_classes(scope, model))
+    labels = graph("Gather", graph.constant(classes, _label_type(classes)), chosen)
+    graph.rename(labels, operator.outputs[0])
+
+    if model.loss == "log_loss":
+        P = graph("Sigmoid", F) if two else graph("Softmax", F, axis=1)
+    else:
+        P = graph("Div", graph("Add", F, graph.constant(1.0)), graph.constant(2.0))
+        P = graph("Clip", P, graph.constant(CLIPPED), graph.constant(1 - CLIPPED))
+        P = graph("Div", P, graph.sum_rows(P))
+    graph.rename(P, operator.outputs[1])
+
+
+def _label_type(classes: np.ndarray):
+    """Return the type of labels in ONNX: strings or int64."""
+    return np.int64 if np.issubdtype(classes.dtype, np.number) or classes.dtype == bool else str
+
+
+def _outputs(graph: Graph, model) -> str:
+    """Return the name of the unscaled outputs, (n, k)."""
+    X = graph("Cast", graph.input, to=graph.proto(graph.dtype))
+    if model.width_ == np.inf:
+        F = limit_outputs(graph, model, X)
+    else:
+        X = augment(graph, model, X)
+        network, *start = model._networks()
+        F = network_outputs(graph, model, network, X)
+        for other in start:
+            F = graph("Sub", F, network_outputs(graph, model, other, X))
+    if np.any(model.y_scale_ != 1):
+        F = graph("Mul", F, graph.constant(model.y_scale_))
+    return graph("Add", F, graph.constant(model.y_mean_))

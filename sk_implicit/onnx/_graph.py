@@ -1,0 +1,98 @@
+"""A graph that grows node by node inside a skl2onnx container."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Graph:
+    """Nodes and constants of one operator; a call appends a node and returns its output's name.
+
+    Parameters
+    ----------
+    scope, operator, container
+        What skl2onnx hands to a converter.
+    dtype : numpy dtype or None
+        Precision of real constants; None is that of the operator's input, float32 unless it is float64.
+    """
+
+    def __init__(self, scope, operator, container, dtype=None):
+        from skl2onnx.common.data_types import DoubleTensorType
+
+        self._scope, self._operator, self._container = scope, operator, container
+        self.input = operator.inputs[0].full_name
+        double = isinstance(operator.inputs[0].type, DoubleTensorType)
+        self.dtype = np.dtype(dtype or (np.float64 if double else np.float32))
+
+    def in_double(self) -> Graph:
+        """Return the same graph, with real constants in float64."""
+        return Graph(self._scope, self._operator, self._container, np.float64)
+
+    def __call__(self, op: str, *inputs: str, **attributes) -> str:
+        """Append a node with one output."""
+        return self.outputs(op, *inputs, n_outputs=1, **attributes)[0]
+
+    def outputs(self, op: str, *inputs: str, n_outputs: int, **attributes) -> list[str]:
+        """Append a node and return the names of its outputs."""
+        names = [self.unique(op.lower()) for _ in range(n_outputs)]
+        name = self._scope.get_unique_operator_name(op)
+        self._container.add_node(op, list(inputs), names, name=name, **attributes)
+        return names
+
+    def constant(self, value, dtype=None) -> str:
+        """Add a constant, real unless said otherwise.
+
+        Raises
+        ------
+        ValueError
+            If finite values become infinite in the precision of the graph.
+        """
+        from onnx import TensorProto, numpy_helper
+
+        name = self.unique("constant")
+        if dtype is str:
+            texts = [str(item).encode("utf-8") for item in value]
+            self._container.add_initializer(name, TensorProto.STRING, [len(texts)], texts)
+            return name
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(value, dtype=dtype or self.dtype)
+        if np.any(np.isinf(array)):
+            raise ValueError(
+                f"The model holds numbers beyond the range of {array.dtype}, the precision of the exported "
+                "graph's input. Export it with a float64 input (DoubleTensorType), or fit it to rescaled "
+                "data."
+            )
+        array = array.reshape(np.shape(value))  # a scalar stays one
+        self._container.add_initializer(
+            name, self.proto(array.dtype), array.shape, numpy_helper.from_array(array)
+        )
+        return name
+
+    def sum_rows(self, X: str) -> str:
+        """Return the sums of the rows, (n, 1)."""
+        return self("ReduceSum", X, self.constant([1], np.int64), keepdims=1)
+
+    def unique(self, name: str) -> str:
+        """Return a name that nothing else in the model has."""
+        return self._scope.get_unique_variable_name(name)
+
+    def rename(self, name: str, variable) -> None:
+        """Make a name the value of one of the operator's outputs."""
+        node = self._scope.get_unique_operator_name("Identity")
+        self._container.add_node("Identity", [name], [variable.full_name], name=node)
+
+    @staticmethod
+    def proto(dtype) -> int:
+        """Return ONNX's number of a type."""
+        from onnx import helper
+
+        return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+def augment(graph: Graph, model, X: str) -> str:
+    """Return [X / scale, bias], as `InputScaling.apply` does."""
+    X = graph("Div", X, graph.constant(model.input_scale_))
+    if model.bias_ == 0:
+        return X
+    # padding appends the constant whatever the number of rows
+    return graph("Pad", X, graph.constant([0, 0, 0, 1], np.int64), graph.constant(model.bias_))

@@ -1,0 +1,217 @@
+"""Exported ONNX graphs predict what the estimators predict."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.sparse import csr_matrix
+from sklearn.compose import make_column_transformer
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.onnx import register
+
+skl2onnx = pytest.importorskip("skl2onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:skl2onnx"),
+]
+
+# Agreement with the estimator, relative to the largest prediction.
+PRECISION = {np.float64: 1e-6, np.float32: 1e-4}
+both_precisions = pytest.mark.parametrize("dtype", list(PRECISION))
+
+ROWS = np.random.RandomState(0).standard_normal((1000, 4)) * [1.0, 10.0, 0.1, 1.0] + [0, 5, 0, 0]
+TARGET = 100 + 20 * (np.sin(ROWS[:, 0]) + 0.01 * ROWS[:, 1] ** 2 - ROWS[:, 3])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    register()
+
+
+def small(**settings):
+    return ImplicitReLURegressor(**({"width": 40, "max_iter": 4, "random_state": 0} | settings))
+
+
+def run(model, X, **options):
+    """Export for the precision of X and run on it; all outputs."""
+    options = {id(model): options} if options else None
+    exported = skl2onnx.to_onnx(model, X[:1], options=options)
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+    return lambda X: session.run(None, {"X": X})
+
+
+def assert_close(found, expected, dtype):
+    assert found.dtype == dtype
+    assert np.abs(found.reshape(expected.shape) - expected).max() < PRECISION[dtype] * np.abs(expected).max()
+
+
+def assert_regressor_agrees(model, dtype, X=ROWS):
+    X = X.astype(dtype)
+    predict = run(model, X)
+    for n in (1, 7, 1000):
+        assert_close(predict(X[:n])[0], model.predict(X[:n]), dtype)
+
+
+@both_precisions
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"output_init": "gaussian"},
+        {"output_init": "zero", "fit_intercept": False},
+        {"width": 200, "relevance": None, "gamma": 0.2},
+        {"gamma": 1.0, "width": 100},
+        {"solver": "adam", "init": "bernoulli"},
+        {"width": np.inf},
+        {"width": np.inf, "fit_intercept": False, "gamma": 1.2},
+    ],
+    ids=str,
+)
+def test_regressor(settings, dtype):
+    assert_regressor_agrees(small(**settings).fit(ROWS[:150], TARGET[:150]), dtype)
+
+
+@both_precisions
+@pytest.mark.parametrize("width", [40, np.inf])
+def test_trained_in_single_precision_and_on_several_targets(width, dtype):
+    targets = np.column_stack([TARGET, -3 * TARGET + ROWS[:, 2]])
+    model = small(width=width).fit(ROWS[:150].astype(np.float32), targets[:150])
+    X = ROWS.astype(dtype)
+    found = run(model, X)(X)[0]
+    expected = model.predict(X)
+    assert found.dtype == dtype  # the estimator's own predictions have the digits of float32
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_trained_on_sparse_rows():
+    model = small(width=np.inf).fit(csr_matrix(ROWS[:150]), TARGET[:150])
+    assert_regressor_agrees(model, np.float64)
+
+
+@both_precisions
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("labels", [["no", "yes"], ["a", "b", "c"], [-1.0, 1.0], [3, 5, 9], [False, True]])
+def test_classifier(loss, labels, dtype):
+    quantiles = np.quantile(TARGET, np.linspace(0, 1, len(labels) + 1)[1:-1])
+    y = np.array(labels)[np.digitize(TARGET, quantiles)]
+    model = ImplicitReLUClassifier(width=30, loss=loss, max_iter=4, random_state=0).fit(ROWS[:150], y[:150])
+    X = ROWS.astype(dtype)
+    predict = run(model, X, zipmap=False)
+    for n in (1, 7, 1000):
+        found, P = predict(X[:n])
+        assert_close(P, model.predict_proba(X[:n]), dtype)
+        margins = np.sort(P, axis=1)
+        clear = margins[:, -1] - margins[:, -2] > 1e-3
+        assert_array_equal(found[clear], model.predict(X[:n])[clear])
+
+
+def test_classifier_at_infinite_width():
+    y = TARGET > 100
+    model = ImplicitReLUClassifier(width=np.inf, loss="squared_error").fit(ROWS[:150], y[:150])
+    assert_close(run(model, ROWS, zipmap=False)(ROWS)[1], model.predict_proba(ROWS), np.float64)
+
+
+def test_options_of_classifiers():
+    y = np.where(TARGET > 100, "b", "a")
+    model = ImplicitReLUClassifier(width=20, max_iter=2, random_state=0).fit(ROWS[:60], y[:60])
+    codes, _ = run(model, ROWS, nocl=True, zipmap=False)(ROWS)
+    assert_array_equal(model.classes_[codes], model.predict(ROWS))
+    single = ROWS.astype(np.float32)  # ZipMap takes no other
+    _, maps = run(model, single)(single[:3])
+    assert maps[0].keys() == {"a", "b"}
+    *_, second = run(model, ROWS, zipmap="columns")(ROWS)
+    assert_close(second, model.predict_proba(ROWS)[:, 1], np.float64)
+
+
+@both_precisions
+def test_pipeline_and_search(dtype):
+    pipeline = make_pipeline(StandardScaler(), small())
+    search = GridSearchCV(pipeline, {"implicitreluregressor__gamma": [0.2, 0.4]}, cv=2)
+    search.fit(ROWS[:100], TARGET[:100])
+    assert_regressor_agrees(search.best_estimator_, dtype)
+    assert_regressor_agrees(search, dtype)
+
+
+@both_precisions
+def test_column_transformer_on_a_data_frame(dtype):
+    frame = pd.DataFrame(
+        {"length": ROWS[:, 0], "mass": ROWS[:, 1], "site": np.where(ROWS[:, 3] > 0, "n", "s")}
+    )
+    columns = make_column_transformer(
+        (StandardScaler(), ["length", "mass"]), (OneHotEncoder(sparse_output=False), ["site"])
+    )
+    model = make_pipeline(columns, small()).fit(frame[:150], TARGET[:150])
+    types = skl2onnx.common.data_types
+    real = {np.float64: types.DoubleTensorType, np.float32: types.FloatTensorType}[dtype]
+    inputs = [
+        ("length", real([None, 1])),
+        ("mass", real([None, 1])),
+        ("site", types.StringTensorType([None, 1])),
+    ]
+    exported = skl2onnx.to_onnx(model, initial_types=inputs)
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+    for n in (1, 7, 1000):
+        part = frame[:n]
+        feed = {name: part[[name]].to_numpy(dtype) for name in ("length", "mass")}
+        feed["site"] = part[["site"]].to_numpy(object)
+        assert_close(session.run(None, feed)[0], model.predict(part), dtype)
+
+
+def test_perceptron():
+    mlp = MLPRegressor(hidden_layer_sizes=(8, 8), solver="lbfgs", max_iter=50, random_state=0, tol=1e-2)
+    model = ImplicitReLURegressor.from_mlp(mlp.fit(ROWS[:100] / 10, TARGET[:100] / 100))
+    assert_regressor_agrees(model, np.float64, ROWS / 10)
+
+
+def test_rows_do_not_depend_on_their_neighbours():
+    model = small(gamma=0.5).fit(ROWS[:150], TARGET[:150])
+    predict = run(model, ROWS)
+    together = predict(ROWS)[0]
+    alone = np.vstack([predict(ROWS[i : i + 1])[0] for i in range(20)])
+    assert np.abs(alone - together[:20]).max() < 1e-9 * np.abs(together).max()
+    poisoned = ROWS.copy()
+    poisoned[3] = np.nan
+    found = predict(poisoned)[0]
+    assert np.isnan(found[3]).all()
+    others = np.arange(1000) != 3
+    assert np.abs(found - together)[others].max() < 1e-9 * np.abs(together).max()
+    assert predict(ROWS[:0])[0].shape == (0, 1)
+
+
+def test_rows_without_an_equilibrium_in_time_are_nan(monkeypatch):
+    model = small().fit(ROWS[:100], TARGET[:100])
+    monkeypatch.setattr("sk_implicit.onnx._equilibrium._require_plain_iteration", lambda *_: None)
+    monkeypatch.setattr("sk_implicit.onnx._equilibrium._MAX_ITER", 2)
+    assert np.isnan(run(model, ROWS)(ROWS)[0]).all()
+
+
+def test_networks_that_plain_iteration_does_not_solve_are_refused():
+    model = small().fit(ROWS[:100], TARGET[:100])
+    model.A_ = -8 * np.abs(model.A_)  # flips between none and all of the units
+    with pytest.raises(ValueError, match=r"are not reached by 2000 plain iterations .* smaller gamma"):
+        run(model, ROWS)
+
+
+def test_unfitted_estimators_and_numbers_out_of_range_are_refused():
+    with pytest.raises(NotFittedError):
+        run(small(), ROWS)
+    model = small().fit(ROWS[:60], 1e60 * TARGET[:60])
+    with pytest.raises(ValueError, match=r"beyond the range of float32.*DoubleTensorType"):
+        run(model, ROWS.astype(np.float32))
+    assert_regressor_agrees(model, np.float64)
+
+
+def test_missing_skl2onnx_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r'pip install "sk-implicit\[onnx\]"'):
+        register()
