@@ -18,7 +18,7 @@ LAYERS = [
     ["limit", "tangent", "from_mlp"],
     ["relevance", "theory"],
     ["training"],
-    ["kernel_ridge", "_fit_state", "margin"],
+    ["kernel_ridge", "_fit_state"],
     ["uncertainty"],
 ]
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.

@@ -1,4 +1,4 @@
-"""The theory made checkable: certificates, Gram matrices, rates, and advice on the width."""
+"""The theory made checkable: certificates, Gram matrices, rates, margins, and advice on the width."""
 
 from ._certificate import (
     ConvergenceCertificate,
@@ -8,6 +8,7 @@ from ._certificate import (
     observed_rate,
 )
 from ._inputs import ClosestPair, closest_pair, lambda_0, limit_gram
+from ._margin import tangent_margin
 from ._states import network_inputs, tangent_kernel
 from ._well_posedness import WellPosedness, well_posedness
 from ._width import WidthAdvice, recommend_width
@@ -27,5 +28,6 @@ __all__ = [
     "observed_rate",
     "recommend_width",
     "tangent_kernel",
+    "tangent_margin",
     "well_posedness",
 ]

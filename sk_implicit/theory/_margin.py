@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import nnls
 
-from .theory import tangent_kernel
+from ._states import tangent_kernel
 
 # Eigenvalues of the Gram matrix relative to the largest that are taken for rounding errors.
 _RANK = 1e-12

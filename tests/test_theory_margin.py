@@ -7,8 +7,8 @@ from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
 from sk_implicit import ImplicitReLUClassifier
-from sk_implicit.margin import gram_margin, tangent_margin
-from sk_implicit.theory import tangent_kernel
+from sk_implicit.theory import tangent_kernel, tangent_margin
+from sk_implicit.theory._margin import gram_margin
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
