@@ -24,19 +24,19 @@ from ._infinite_width import InfiniteWidth
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
 from .network import INITS, OUTPUT_INITS, Network, Shape, draw_network
+from .relevance import choose_inputs
 from .sampling import distinct_rows
 from .scaling import InputScaling, TargetScaling
 from .training import MESSAGES, SOLVERS, History, Objective, train
 from .training.penalty import choose_penalty
 from .training.tangent_system import precision
-from .training.tempering import choose_inputs
 
 # Entries of an (n, m) block in predict: a few tens of MB at any width and number of rows.
 _BLOCK_ENTRIES = 2_000_000
 # Accuracy of predicted equilibria with equilibrium_tol="auto".
 _PREDICT_TOL = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-6}
 # Attributes that hold records or sparse arrays, which are saved as plain values.
-_RECORDS = ("_training", "_posterior", "X_fit_")
+_RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
 # Where the HTML representation links to.
 _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
 # Beyond this γ a wide random network has no stable equilibrium (mean-field limit, √2).
@@ -54,7 +54,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         "gamma": [Interval(Real, 0, None, closed="neither")],
         "fit_intercept": ["boolean"],
         "solver": [StrOptions(set(SOLVERS))],
-        "relevance": [StrOptions({"auto"}), None],
+        "relevance": [StrOptions({"auto", "linear"}), None],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
         "init": [StrOptions(set(INITS))],
         "output_init": [StrOptions(set(OUTPUT_INITS))],
@@ -121,8 +121,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             training = self._check_continues(previous, X, Y)
         start, state = training.start, training.state
 
-        self.input_scale_, self.bias_ = training.inputs.scale, training.inputs.bias
-        self.y_mean_, self.y_scale_ = training.target.mean, training.target.scale
+        self._set_scaling(training.inputs, training.target)
         objective = self._objective(training, X, Y, weights)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
@@ -188,18 +187,27 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Measure the scales and draw the network, before the first step."""
         n, d = X.shape
         m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
-        shape = Shape(m=m, p=d + self.fit_intercept, k=Y.shape[1])
-        _require_memory(shape, X.dtype, self.width)
+        _require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
+        inputs = self._choose_inputs(X, Y, weights)
+        shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])
         target = self._target_scaling(Y, weights)
         start = draw_network(
             shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype
         )
-        if self.relevance == "auto":
-            centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
-            inputs = choose_inputs(X, centred, weights, start, bias=self.fit_intercept)
-        else:
-            inputs = InputScaling.of(X, weights, columns=np.ones(d), bias=float(self.fit_intercept))
         return FitState(inputs=inputs, target=target, start=start, solver=self.solver)
+
+    def _choose_inputs(self, X, Y, weights) -> InputScaling:
+        """Return what the network is to see of X."""
+        return choose_inputs(
+            X, Y, weights, gamma=self.gamma, bias=self.fit_intercept, relevance=self.relevance
+        )
+
+    def _set_scaling(self, inputs: InputScaling, target):
+        """Store the scaling of inputs and targets."""
+        self._inputs = inputs
+        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
+        self.knots_, self.encoded_mean_ = inputs.knots(), inputs.encoded_mean()
+        self.y_mean_, self.y_scale_ = target.mean, target.scale
 
     def _target_scaling(self, Y, weights):
         """Return what takes targets to the network's scale, and predictions back."""
@@ -212,13 +220,13 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _check_continues(self, training, X, Y):
         """Refuse to continue a fit with parameters or data that it cannot be continued with."""
         start = training.start
-        n_outputs, n_inputs = Y.shape[1], X.shape[1] + self.fit_intercept
         wrong = [
             f"{what} was {was} and is now {now}"
             for what, was, now in (
                 ("gamma", start.gamma, self.gamma),
-                ("the number of inputs", start.shape.p, n_inputs),
-                ("the number of outputs", start.shape.k, n_outputs),
+                ("the number of inputs", training.inputs.n_features, X.shape[1]),
+                ("fit_intercept", training.inputs.bias != 0, bool(self.fit_intercept)),
+                ("the number of outputs", start.shape.k, Y.shape[1]),
                 ("the dtype of X", start.theta.dtype, X.dtype),
             )
             if was != now
@@ -269,7 +277,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
     def _augment(self, X):
         """Return what the network sees of X."""
-        return InputScaling(self.input_scale_, self.bias_).apply(X)
+        return self._inputs.apply(X)
 
     def _unscale(self, F):
         """Return predictions on the user's scale."""
@@ -333,8 +341,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _adopt(self, network, inputs, target):
         """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
         self._training = FitState(inputs, target, network, self.solver)
-        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
-        self.y_mean_, self.y_scale_ = target.mean, target.scale
+        self._set_scaling(inputs, target)
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
         self.width_, self.gamma_ = network.shape.m, network.gamma
         self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())

@@ -11,8 +11,6 @@ from scipy.sparse import csr_array, issparse
 
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
 from .limit import limit_kernel
-from .relevance import learn_relevance
-from .scaling import InputScaling, TargetScaling
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
 _FINITE_ONLY = (
@@ -28,10 +26,11 @@ class InfiniteWidth:
     width: float
     gamma: float
     fit_intercept: bool
-    relevance: str | None
     alpha: float | str
     loss: str
     _target_scaling: Callable[..., Any]
+    _choose_inputs: Callable[..., Any]
+    _set_scaling: Callable[..., Any]
     _loss: Callable[..., Any]
 
     def _forget(self):
@@ -57,14 +56,8 @@ class InfiniteWidth:
                 "width=inf is trained in closed form, which takes the squared error; got "
                 f"loss={self.loss!r}. Use loss='squared_error', or a finite width."
             )
-        columns, bias = np.ones(X.shape[1]), float(self.fit_intercept)
-        if self.relevance == "auto":
-            centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
-            learnt = learn_relevance(X, centred, weights, gamma=self.gamma, bias=self.fit_intercept)
-            columns, bias = learnt.columns, learnt.bias
-        inputs = InputScaling.of(X, weights, columns=columns, bias=bias)
-        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
-        self.y_mean_, self.y_scale_ = target.mean, target.scale
+        inputs = self._choose_inputs(X, Y, weights)
+        self._set_scaling(inputs, target)
         X = inputs.apply(X)
         fit = fit_limit(X, target.apply(Y, np.float64), weights, gamma=self.gamma, alpha=self.alpha)
 

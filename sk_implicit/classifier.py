@@ -46,11 +46,12 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
         How the network is trained: Levenberg-Marquardt (generalised Gauss-Newton) in function space;
         full-batch gradient descent; minibatch Adam; limited-memory BFGS.
-    relevance : "auto" or None, default=None
-        None takes the features as they are. "auto" learns one scale per feature, before the network is
+    relevance : {"auto", "linear"} or None, default=None
+        None takes the features as they are. "linear" learns one scale per feature, before the network is
         drawn, by the marginal likelihood of the infinitely wide network (automatic relevance
         determination), with the classes' indicators as its targets: features that do not matter
-        shrink. Probabilities tend to be less calibrated with it.
+        shrink. "auto" adds a piecewise-linear encoding of the features, as for `ImplicitReLURegressor`.
+        Probabilities tend to be less calibrated with either.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -102,12 +103,19 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         The classes, sorted.
     A_ : ndarray of shape (width_, width_)
         Weights of the equilibrium.
-    W_ : ndarray of shape (width_, n_features_in_ + 1)
-        Weights of the feature map; the last column is the bias (absent with ``fit_intercept=False``).
+    W_ : ndarray of shape (width_, n_inputs + 1)
+        Weights of the feature map, for the features and, with ``relevance="auto"``, their encoded columns;
+        the last column is the bias (absent with ``fit_intercept=False``).
     U_, V_ : ndarray of shape (1, width_) or (n_classes, width_)
         Output weights; one row for two classes.
     A_init_, W_init_, U_init_, V_init_ : ndarray
         The start, which predictions subtract; with ``output_init="centred"`` only.
+    input_scale_ : ndarray of shape (n_inputs,)
+        What the features and the encoded columns are divided by.
+    bias_ : float
+        The constant that is appended to every row; 0 with ``fit_intercept=False``.
+    knots_, encoded_mean_ : list of n_features_in_ ndarrays, ndarray
+        The piecewise-linear encoding of the features, as in `ImplicitReLURegressor`.
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
         What the network's outputs are multiplied by (1 for the cross-entropy) and shifted by: the
         log-odds of the classes in the training rows, or the mean of the ±1 targets.

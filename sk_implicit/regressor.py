@@ -44,10 +44,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
         How the network is trained: Levenberg-Marquardt in function space; full-batch gradient descent
         (the algorithm of [1]_); minibatch Adam; limited-memory BFGS.
-    relevance : "auto" or None, default="auto"
-        "auto" learns one scale per feature by the marginal likelihood of the infinitely wide network
-        (automatic relevance determination), on at most 500 rows, and follows it as far as the
-        leave-one-out error of the linearised network says. None takes the features as they are.
+    relevance : {"auto", "linear"} or None, default="auto"
+        "linear" learns one scale per feature by the marginal likelihood of the infinitely wide network
+        (automatic relevance determination), on at most 500 rows. "auto" does the same, and features of at
+        least 6 distinct values also enter through a piecewise-linear encoding along their quantiles, with
+        a scale of its own: the network can follow steps and is robust to outliers. (Up to 512 features,
+        128 of them encoded; beyond, "auto" is "linear".) None takes the features as they are.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -96,14 +98,21 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     ----------
     A_ : ndarray of shape (width_, width_)
         Weights of the equilibrium.
-    W_ : ndarray of shape (width_, n_features_in_ + 1)
-        Weights of the feature map; the last column is the bias (absent with ``fit_intercept=False``).
+    W_ : ndarray of shape (width_, n_inputs + 1)
+        Weights of the feature map. The inputs are the n_features_in_ features and, with
+        ``relevance="auto"``, their encoded columns; the last column is the bias (absent with
+        ``fit_intercept=False``).
     U_, V_ : ndarray of shape (n_outputs_, width_)
         Output weights.
     A_init_, W_init_, U_init_, V_init_ : ndarray
         The start, which predictions subtract; with ``output_init="centred"`` only.
-    input_scale_ : ndarray of shape (n_features_in_,)
-        What the columns of X are divided by: a common scale over the feature's learnt relevance.
+    input_scale_ : ndarray of shape (n_inputs,)
+        What the features and the encoded columns are divided by: a common scale over the learnt relevance.
+    knots_ : list of n_features_in_ ndarrays
+        Knots e_0 < … < e_K of each feature, none where it enters as itself only. Its encoded columns are
+        min(max((x − e_{i−1})/(e_i − e_{i−1}), 0), 1) − mean; those of all features stand side by side.
+    encoded_mean_ : ndarray of shape (n_inputs - n_features_in_,)
+        What is subtracted from the encoded columns.
     bias_ : float
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
@@ -143,7 +152,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     noise_std_ : ndarray of shape (n_outputs_,)
         Standard deviation of an observation of weight 1 around its expectation, on the targets' scale;
         with ``uncertainty=True`` only.
-    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_features_in_ + 1)
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + 1)
         Scaled and augmented training rows that predictions are computed from; with infinite width only.
     dual_coef_ : ndarray of shape (n_landmarks, n_outputs_)
         Their coefficients: scaled predictions are the kernel of the rows times these; with infinite
