@@ -292,7 +292,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Keep the trained network and what is to be known of it, and word the status."""
         state, history = training.state, training.state.history
         theta = state.best_theta.astype(training.start.theta.dtype, copy=False)
-        network = Network.from_theta(theta, training.start.shape, training.start.gamma)
+        network = training.start.with_theta(theta)
         self._training = training if self.warm_start else None
         for name, value in self._attributes_of(network, training.start).items():
             setattr(self, name, value)

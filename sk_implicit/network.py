@@ -107,7 +107,15 @@ class Network:
         """Return the network in another precision: itself, if it is in it already."""
         if self.theta.dtype == dtype:
             return self
-        return Network.from_theta(self.theta.astype(dtype), self.shape, self.gamma)
+        return self.with_theta(self.theta.astype(dtype))
+
+    def with_theta(self, theta: np.ndarray) -> Network:
+        """Return the network with other weights, all of them."""
+        return Network.from_theta(theta, self.shape, self.gamma)
+
+    def with_outputs(self, U: np.ndarray, V: np.ndarray) -> Network:
+        """Return the network with other output weights."""
+        return Network(self.A, self.W, U, V, gamma=self.gamma)
 
     @cached_property
     def theta(self) -> np.ndarray:

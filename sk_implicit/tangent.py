@@ -1,9 +1,8 @@
-r"""Derivatives of the network: adjoint equilibrium, gradients, tangent features, tangent kernel.
+r"""Derivatives of the network: gradients, tangent features, tangent kernel.
 
-With D = 1[Z > 0], the active pattern of the equilibrium, and G = 1[Φ > 0], that of the feature map,
-implicit differentiation of z = σ(s A z + φ) gives for output c, with u_c and v_c the rows of U and V::
+With Λ^c the adjoint of output c (`sk_implicit.adjoint`), G = 1[Φ > 0] the active pattern of the feature map,
+and u_c and v_c the rows of U and V::
 
-    Λ^c = D ∘ (s Λ^c A + u_c)                  adjoint equilibrium, (n, m)
     E^c = G ∘ (Λ^c + v_c)
 
     ∂f_ic/∂U_c = z_i,   ∂f_ic/∂V_c = φ_i,   ∂f_ic/∂A = s λ_i^c z_iᵀ,   ∂f_ic/∂W = e_i^c x̃_iᵀ/√m
@@ -16,12 +15,12 @@ kernel K = J Jᵀ has, for outputs c and c', the block ::
 The adjoint is linear in its right-hand side, so the adjoint for any C (n, k) is Σ_c C_ic λ_i^c: with
 the k adjoints stored, products with J, Jᵀ and K need no further solve, for any number of outputs.
 
-Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 does not move.
+The derivative by A is written as a sum of terms s λ zᵀ with Λ the sum of their λ; an equilibrium has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import sqrt
@@ -29,32 +28,14 @@ from math import sqrt
 import numpy as np
 from scipy.sparse import issparse
 
-from .equilibrium import EquilibriumResult, solve_adjoint
+from .adjoint import Term, adjoint_terms, row_blocks
 from .network import Layers, Network, weight_views
 
-# Entries of an (n, m) array that is worked on at a time.
-_BLOCK_ENTRIES = 2_000_000
 
-
-def adjoint(
-    network: Network,
-    layers: Layers,
-    B: np.ndarray,
-    *,
-    tol: float,
-    solver: str = "auto",
-    max_iter: int = 500,
-    start=None,
-) -> EquilibriumResult:
-    """Solve Λ = D ∘ (s Λ A + B) for the given right-hand side, (n, m) or one row (m,)."""
-    return solve_adjoint(
-        network.operator, B, layers.Z > 0,
-        gamma=network.gamma, solver=solver, tol=tol, max_iter=max_iter, Z0=start,
-    )  # fmt: skip
-
-
-def pull_back(network: Network, layers: Layers, C: np.ndarray, Lambda_C: np.ndarray) -> np.ndarray:
-    """Return Jᵀ C as a flat vector, given the adjoint Λ_C of the right-hand side C U.
+def pull_back(
+    network: Network, layers: Layers, C: np.ndarray, terms: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Return Jᵀ C as a flat vector, given the adjoint of the right-hand side C U.
 
     Parameters
     ----------
@@ -64,26 +45,44 @@ def pull_back(network: Network, layers: Layers, C: np.ndarray, Lambda_C: np.ndar
         Its forward pass on n rows.
     C : (n, k) array
         Coefficients of the outputs.
-    Lambda_C : (n, m) array
-        Solution of Λ = D ∘ (s Λ A + C U).
+    terms : iterable of pairs of (n, m) arrays
+        Left and right factors of the derivative by A; the left ones add up to Λ_C.
 
     Returns
     -------
     theta : (n_weights,) array
-        s Λ_Cᵀ Z, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
+        s Σ leftᵀ right, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
     """
-    theta = np.empty(network.shape.n_weights, dtype=network.theta.dtype)
+    theta = np.zeros(network.shape.n_weights, dtype=network.theta.dtype)
     dA, dW, dU, dV = weight_views(theta, network.shape)
-    np.matmul(Lambda_C.T, layers.Z, out=dA)
-    dA *= network.s
     E = C @ network.V
-    E += Lambda_C
+    for number, (left, right) in enumerate(terms):
+        E += left
+        if number == 0:
+            np.matmul(left.T, right, out=dA)
+        else:
+            dA += left.T @ right
+    dA *= network.s
     E *= layers.Phi > 0
     dW[...] = (layers.X.T @ E).T
     dW /= sqrt(network.shape.m)
     np.matmul(C.T, layers.Z, out=dU)
     np.matmul(C.T, layers.Phi, out=dV)
     return theta
+
+
+def vjp_at(network: Network, layers: Layers, C: np.ndarray, **options) -> tuple[np.ndarray, tuple[Term, ...]]:
+    """Return Jᵀ C without the Jacobian's factors, and the adjoint of C U it took: one solve.
+
+    Parameters
+    ----------
+    network, layers, C
+        As in `pull_back`.
+    **options
+        Those of `sk_implicit.adjoint.adjoint_terms`.
+    """
+    terms = adjoint_terms(network, layers, (C @ network.U)[None], **options)
+    return pull_back(network, layers, C, ((term.left[0], term.right) for term in terms)), terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +95,37 @@ class TangentFeatures:
         The network the derivatives are taken at.
     layers : Layers
         Its forward pass on the n rows.
-    Lambda : (k, n, m) array
-        The adjoint equilibrium of each output.
+    terms : tuple of Term
+        The derivatives of the outputs by A, see `sk_implicit.adjoint`.
     """
 
     network: Network
     layers: Layers
-    Lambda: np.ndarray
+    terms: tuple[Term, ...]
 
     @classmethod
     def at(cls, network, layers, *, tol, solver="auto", max_iter=500, start=None) -> TangentFeatures:
-        """Solve the adjoint equilibria, warm-started from those of a nearby network if given."""
-        shape = (network.shape.k, *layers.Z.shape)
-        Lambda = np.empty(shape, dtype=layers.Z.dtype)
-        for c, rows in product(range(network.shape.k), row_blocks(*layers.Z.shape)):
-            Lambda[c, rows] = adjoint(
-                network,
-                layers.take(rows),
-                network.U[c],
-                tol=tol,
-                solver=solver,
-                max_iter=max_iter,
-                start=None if start is None else start.Lambda[c, rows],
-            ).solution
-        return cls(network, layers, Lambda)
+        """Solve for the adjoints, warm-started from those of a nearby network if given."""
+        terms = adjoint_terms(
+            network, layers, network.U, tol=tol, solver=solver, max_iter=max_iter,
+            start=None if start is None else start.terms,
+        )  # fmt: skip
+        return cls(network, layers, terms)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs k and rows n."""
+        return self.network.shape.k, len(self.layers.Z)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision of the factors."""
+        return self.layers.Z.dtype
+
+    def adjoint(self, c: int) -> np.ndarray:
+        """Return Λ^c, (n, m)."""
+        first, *others = (term.left[c] for term in self.terms)
+        return sum(others, start=first)
 
     def blocks(self) -> Iterator[tuple[slice, TangentFeatures]]:
         """Walk through the rows in blocks, so that no temporary grows with their number."""
@@ -128,11 +134,17 @@ class TangentFeatures:
 
     def take(self, rows) -> TangentFeatures:
         """Return the Jacobian's factors for a subset of the rows."""
-        return TangentFeatures(self.network, self.layers.take(rows), self.Lambda[:, rows])
+        layers = self.layers.take(rows)
+        terms = tuple(
+            # Z stays one array, so that products with it are made once
+            Term(left[:, rows], layers.Z if right is self.layers.Z else right[rows])
+            for left, right in self.terms
+        )
+        return TangentFeatures(self.network, layers, terms)
 
     def E(self, c: int) -> np.ndarray:
         """Return E^c = G ∘ (Λ^c + v_c), (n, m)."""
-        return (self.Lambda[c] + self.network.V[c]) * (self.layers.Phi > 0)
+        return (self.adjoint(c) + self.network.V[c]) * (self.layers.Phi > 0)
 
     def vjp(self, C: np.ndarray) -> np.ndarray:
         """Return Jᵀ C, a flat weight vector, for C (n, k)."""
@@ -142,10 +154,9 @@ class TangentFeatures:
         return theta
 
     def _vjp(self, C: np.ndarray) -> np.ndarray:
-        Lambda_C = self.Lambda[0] * C[:, :1]
-        for c in range(1, self.network.shape.k):
-            Lambda_C += self.Lambda[c] * C[:, c : c + 1]
-        return pull_back(self.network, self.layers, C, Lambda_C)
+        return pull_back(
+            self.network, self.layers, C, ((_combined(left, C), right) for left, right in self.terms)
+        )
 
     def jvp(self, theta: np.ndarray) -> np.ndarray:
         """Return J θ, (n, k), for a flat weight vector θ."""
@@ -155,15 +166,16 @@ class TangentFeatures:
         network, layers = self.network, self.layers
         dA, dW, dU, dV = weight_views(theta, network.shape)
         F = layers.Z @ dU.T + layers.Phi @ dV.T
-        ZdA = layers.Z @ dA.T
-        ZdA *= network.s
         XdW = np.asarray(layers.X @ dW.T)
         XdW *= layers.Phi > 0
         XdW /= sqrt(network.shape.m)
-        ZdA += XdW  # Λ^c meets both, v_c the second alone
-        for c in range(network.shape.k):
-            F[:, c] += np.einsum("nm,nm->n", self.Lambda[c], ZdA)
         F += XdW @ network.V.T
+        for left, right in self.terms:
+            moved = right @ dA.T
+            moved *= network.s
+            moved += XdW
+            for c in range(network.shape.k):
+                F[:, c] += np.einsum("nm,nm->n", left[c], moved)
         return F
 
     def kernel_diagonal(self) -> np.ndarray:
@@ -177,19 +189,22 @@ class TangentFeatures:
         x2 = squared_row_norms(layers.X)
         diagonal = np.empty((len(z2), network.shape.k), dtype=layers.Z.dtype)
         for c in range(network.shape.k):
-            lambda2 = np.einsum("nm,nm->n", self.Lambda[c], self.Lambda[c])
             E = self.E(c)
             e2 = np.einsum("nm,nm->n", E, E)
-            diagonal[:, c] = phi2 + z2 + network.s**2 * lambda2 * z2 + e2 * x2 / network.shape.m
+            diagonal[:, c] = phi2 + z2 + e2 * x2 / network.shape.m
+            for (left, right), (left2, right2) in product(self.terms, self.terms):
+                by_A = np.einsum("nm,nm->n", left[c], left2[c])
+                by_A *= z2 if right is right2 is layers.Z else np.einsum("nm,nm->n", right, right2)
+                diagonal[:, c] += network.s**2 * by_A
         return diagonal
 
 
-def row_blocks(n: int, m: int) -> Iterator[slice]:
-    """Split n rows of width m into blocks of equal size that stay near the cache; at least one."""
-    n_blocks = max(-(-n * m // _BLOCK_ENTRIES), 1)
-    step = max(-(-n // n_blocks), 1)
-    for start in range(0, max(n, 1), step):
-        yield slice(start, start + step)
+def _combined(left: np.ndarray, C: np.ndarray) -> np.ndarray:
+    """Return Σ_c C_ic λ_i^c, (n, m)."""
+    combined = left[0] * C[:, :1]
+    for c in range(1, len(left)):
+        combined += left[c] * C[:, c : c + 1]
+    return combined
 
 
 def squared_row_norms(X) -> np.ndarray:
@@ -201,8 +216,8 @@ def squared_row_norms(X) -> np.ndarray:
 
 def _gram(X, Y) -> np.ndarray:
     """Return X Yᵀ as a dense array; NumPy takes the symmetric product where Y is X."""
-    product = X @ Y.T
-    return product.toarray() if issparse(product) else product
+    gram = X @ Y.T
+    return gram.toarray() if issparse(gram) else gram
 
 
 def kernel_block(
@@ -228,11 +243,7 @@ def kernel_block(
     c2 = c if c2 is None else c2
     network, rows, columns = left.network, left.layers, right.layers
 
-    K = _gram(left.Lambda[c], right.Lambda[c2])
-    K *= network.s**2
-    if c == c2:
-        K += 1
-    K *= _gram(rows.Z, columns.Z)
+    K = _by_A(left, right, c, c2)
     E = left.E(c)
     E2 = E if right is left and c2 == c else right.E(c2)
     term = _gram(E, E2)
@@ -241,6 +252,24 @@ def kernel_block(
     K += term
     if c == c2:
         K += _gram(rows.Phi, columns.Phi)
+    return K
+
+
+def _by_A(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -> np.ndarray:
+    """Return the part of A in K_cc', and that of U, which shares a product with it: δ_cc' ZZᵀ."""
+    rows, columns = left.layers, right.layers
+    by_U = c == c2
+    K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
+    for a, b in product(left.terms, right.terms):
+        part = _gram(a.left[c], b.left[c2])
+        part *= left.network.s**2
+        if by_U and a.right is rows.Z and b.right is columns.Z:
+            part += 1
+            by_U = False
+        part *= _gram(a.right, b.right)
+        K += part
+    if by_U:
+        K += _gram(rows.Z, columns.Z)
     return K
 
 

@@ -52,7 +52,7 @@ def problem(m=9, n=6, p=4, k=1, *, kind="dense", gamma=0.4, seed=0, tol=TIGHT, *
 
 def outputs(case: Problem, theta: np.ndarray) -> np.ndarray:
     """Return the predictions of the network with weights θ, (n, k)."""
-    network = Network.from_theta(theta, case.network.shape, case.network.gamma)
+    network = case.network.with_theta(theta)
     return network.output(network.forward(case.X, tol=TIGHT))
 
 

@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["_limit_moments", "equilibrium", "losses", "sampling", "scaling", "spectral"],
     ["_limit_table", "network"],
-    ["limit", "tangent", "from_mlp"],
+    ["adjoint", "limit", "from_mlp"],
+    ["tangent"],
     ["relevance", "theory"],
     ["training"],
     ["kernel_ridge", "_fit_state"],

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..adjoint import Term
 from ..losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
-from ..tangent import TangentFeatures, adjoint, pull_back
+from ..tangent import TangentFeatures, vjp_at
 
 # A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
 MAX_CONTRACTION = 0.999
@@ -141,7 +142,7 @@ class Objective:
     def evaluate(self, theta: np.ndarray, near: Point | None = None) -> Point:
         """Compute the objective at θ, starting from the equilibrium of a point nearby."""
         theta = theta.astype(self.start.theta.dtype, copy=False)
-        network = Network.from_theta(theta, self.start.shape, self.start.gamma)
+        network = self.start.with_theta(theta)
         guess = near.norm_vector if near is not None else None
         contraction, vector = network.contraction(v0=guess)
         layers = network.forward(
@@ -201,8 +202,8 @@ class Objective:
             solver=self.equilibrium_solver,
         )  # fmt: skip
 
-    def vjp(self, point: Point, C: np.ndarray, near: np.ndarray | None = None):
-        """Return JᵀC at a point, (n_weights,), and the adjoint it took, (n, m): one solve.
+    def vjp(self, point: Point, C: np.ndarray, near: tuple[Term, ...] | None = None):
+        """Return JᵀC at a point, (n_weights,), and the adjoint it took: one solve.
 
         Parameters
         ----------
@@ -210,35 +211,33 @@ class Objective:
             Where.
         C : (n, k) array
             Coefficients of the outputs.
-        near : (n, m) array or None
+        near : tuple of Term or None
             The adjoint of a point nearby, as a warm start.
         """
-        C = C.astype(self.Y.dtype, copy=False)
-        Lambda = adjoint(
-            point.network, point.layers, C @ point.network.U, tol=self.tolerance(point),
+        return vjp_at(
+            point.network, point.layers, C.astype(self.Y.dtype, copy=False), tol=self.tolerance(point),
             solver=self.equilibrium_solver, start=near,
-        ).solution  # fmt: skip
-        return pull_back(point.network, point.layers, C, Lambda), Lambda
+        )  # fmt: skip
 
-    def gradient(self, point: Point, near: np.ndarray | None = None):
+    def gradient(self, point: Point, near: tuple[Term, ...] | None = None):
         """Return the gradient of ``value`` at a point and the adjoint it took, one solve.
 
         Parameters
         ----------
         point : Point
             Where.
-        near : (n, m) array or None
+        near : tuple of Term or None
             The adjoint of a point nearby, as a warm start.
 
         Returns
         -------
         gradient : (n_weights,) array
             Derivative with respect to θ.
-        Lambda : (n, m) array
+        terms : tuple of Term
             The adjoint.
         """
         C = point.residual * (-self.weights / self.total_weight)[:, None].astype(self.Y.dtype)
-        gradient, Lambda = self.vjp(point, C, near)
+        gradient, terms = self.vjp(point, C, near)
         if self.alpha > 0:
             gradient += (self.alpha / self.total_weight) * (point.network.theta - self.start.theta)
-        return gradient, Lambda
+        return gradient, terms

@@ -52,7 +52,7 @@ def choose_inputs(X, Y: np.ndarray, weights: np.ndarray, start: Network, *, bias
         return candidates[0]
     if not start.U.any():
         twin = draw_network(start.shape, start.gamma, np.random.RandomState(0), dtype=start.theta.dtype)
-        start = Network(start.A, start.W, twin.U, twin.V, gamma=start.gamma)
+        start = start.with_outputs(twin.U, twin.V)
     start = start.astype(np.float32)
     rows = sample_rows(len(weights), MAX_ROWS)
     errors = []
