@@ -65,7 +65,9 @@ def _to_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:
     layers = tangent.layers
     arrays = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
     for number, (left, right) in enumerate(tangent.terms):
-        arrays |= {f"left_{number}": left, f"right_{number}": right}
+        arrays[f"left_{number}"] = left
+        if right is not None:
+            arrays[f"right_{number}"] = right
     return arrays
 
 
@@ -75,6 +77,6 @@ def _from_arrays(network: Network, arrays: dict[str, np.ndarray]) -> TangentFeat
     reached = EquilibriumResult(Z, 0, np.zeros(len(Z)), Status.CONVERGED, solver="", n_products=0.0)
     terms, number = [], 0
     while f"left_{number}" in arrays:
-        terms.append(Term(arrays[f"left_{number}"], arrays[f"right_{number}"]))
+        terms.append(Term(arrays[f"left_{number}"], arrays.get(f"right_{number}")))
         number += 1
     return TangentFeatures(network, Layers(arrays["X"], arrays["Phi"], Z, reached), tuple(terms))

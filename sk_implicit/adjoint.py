@@ -1,13 +1,21 @@
 r"""The adjoint of the network: how its outputs depend on what enters each unit.
 
-With D = 1[Z > 0], the active pattern of the equilibrium, implicit differentiation of z = σ(s A z + φ) gives
-for a right-hand side b, such as a row u_c of U::
+**Finite depth.** With D_l = 1[z_l > 0], the chain rule through z_l = σ(s A z_{l−1} + φ), z_0 = 0, gives for a
+right-hand side b, such as a row u_c of U::
 
-    Λ = D ∘ (s Λ A + B)                        adjoint equilibrium, (n, m)
+    λ_L = D_L ∘ b,     λ_l = D_l ∘ (s λ_{l+1} A)
 
-    ∂(bᵀz)/∂A = s λ zᵀ,     ∂(bᵀz)/∂φ = λ.
+    ∂(bᵀz_L)/∂A = s Σ_l λ_l z_{l−1}ᵀ,     ∂(bᵀz_L)/∂φ = Λ = Σ_l λ_l.
 
-The derivative by A is one product of two short vectors for each row: a `Term`.
+The derivative by A is a sum of products of two short vectors for each row, a `Term` for each layer. Layers
+are put together where that changes nothing: replacing z_{l−1} by z_{L−1}, which adds λ_l to λ_L in the last
+term, is an error of ‖λ_l‖ ‖z_{L−1} − z_{l−1}‖. In a contraction with rate c it is of order c^L for every l,
+so that a deep network ends with one term.
+
+**Equilibrium**, the limit L → ∞: all layers are put together, D = 1[Z > 0], and the sum is the solution of a
+linear equation, as implicit differentiation of z = σ(s A z + φ) has it::
+
+    Λ = D ∘ (s Λ A + B),     ∂(bᵀz)/∂A = s λ zᵀ,     ∂(bᵀz)/∂φ = λ.
 
 Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 does not move.
 """
@@ -16,15 +24,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
-from .equilibrium import solve_adjoint
+from .equilibrium import layer_states, solve_adjoint
+from .equilibrium.problem import row_norms
 from .network import Layers, Network
 
 # Entries of an (n, m) array that is worked on at a time.
 _BLOCK_ENTRIES = 2_000_000
+# Layers after which most networks no longer change beyond rounding.
+_MANY_LAYERS = 32
 
 
 class Term(NamedTuple):
@@ -34,12 +46,12 @@ class Term(NamedTuple):
     ----------
     left : (k, n, m) array
         λ; the sum over all terms, Λ, is the derivative by φ.
-    right : (n, m) array
-        z.
+    right : (n, m) array or None
+        z; None for z_0 = 0.
     """
 
     left: np.ndarray
-    right: np.ndarray
+    right: np.ndarray | None
 
 
 def adjoint_terms(
@@ -63,15 +75,18 @@ def adjoint_terms(
     B : (k, n, m) or (k, m) array
         Right-hand sides; the same for every row where they have no axis of rows.
     tol, solver, max_iter
-        As in `sk_implicit.equilibrium.solve_adjoint`.
+        As in `sk_implicit.equilibrium.solve_adjoint`. At finite depth, layers are put together where the
+        derivatives stay within ``tol``, relative to those of the last layer.
     start : sequence of Term or None
         Those of a network nearby, as a warm start.
 
     Returns
     -------
     terms : tuple of Term
-        One: the adjoint equilibria and Z.
+        One at an equilibrium: the adjoint equilibria and Z. At most one for each layer at finite depth.
     """
+    if isfinite(network.depth):
+        return _layer_terms(network, layers, B, tol)
     Lambda = np.empty((len(B), *layers.Z.shape), dtype=layers.Z.dtype)
     for c, rows in product(range(len(B)), row_blocks(*layers.Z.shape)):
         Lambda[c, rows] = solve_adjoint(
@@ -80,6 +95,49 @@ def adjoint_terms(
             Z0=None if start is None else start[0].left[c, rows],
         ).solution  # fmt: skip
     return (Term(Lambda, layers.Z),)
+
+
+def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) -> tuple[Term, ...]:
+    """Return the terms of a network of finite depth, those of the last layer first; see the module's head.
+
+    The states of all layers are computed again, in blocks of rows: they are many.
+    """
+    depth, Phi = int(network.depth), layers.Phi
+    (n, m), dtype = Phi.shape, Phi.dtype
+    tol = max(tol / depth, float(np.finfo(dtype).eps))
+    terms: dict[int, Term] = {}
+
+    def term(layer: int) -> Term:
+        if layer not in terms:
+            right = None if layer == 1 else Phi if layer == 2 else np.zeros_like(Phi)
+            terms[layer] = Term(np.zeros((len(B), n, m), dtype), right)
+        return terms[layer]
+
+    term(depth)
+    for rows in row_blocks(n, m * min(depth, _MANY_LAYERS)):
+        states = [np.zeros_like(Phi[rows]), *layer_states(network.operator, Phi[rows], depth)]
+        last = len(states) - 1  # all further ones are equal to this one
+        top = states[min(depth - 1, last)]
+        distances = [row_norms(top - below) for below in states]
+        for c in range(len(B)):
+            scaled = (states[last] > 0) * (B[c] if B.ndim == 2 else B[c, rows])
+            reference = tol * row_norms(scaled)
+            within = reference * row_norms(top)
+            term(depth).left[c, rows] = scaled
+            for layer in range(depth - 1, 0, -1):
+                scaled = scaled @ network.A
+                scaled *= network.s
+                scaled *= states[min(layer, last)] > 0
+                sizes = row_norms(scaled)
+                if np.all(sizes <= reference):  # and no layer below has more
+                    break
+                below = min(layer - 1, last)
+                joins = np.all(sizes * distances[below] <= within)
+                term(depth if joins else layer).left[c, rows] += scaled
+        for layer, (_, right) in terms.items():
+            if right is not None and layer > 2:
+                right[rows] = states[min(layer - 1, last)]
+    return tuple(terms[layer] for layer in sorted(terms, reverse=True))
 
 
 def row_blocks(n: int, m: int) -> Iterator[slice]:

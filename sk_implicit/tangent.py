@@ -15,7 +15,8 @@ kernel K = J Jᵀ has, for outputs c and c', the block ::
 The adjoint is linear in its right-hand side, so the adjoint for any C (n, k) is Σ_c C_ic λ_i^c: with
 the k adjoints stored, products with J, Jᵀ and K need no further solve, for any number of outputs.
 
-The derivative by A is written as a sum of terms s λ zᵀ with Λ the sum of their λ; an equilibrium has one.
+At finite depth the derivative by A is a sum of terms s λ_l z_{l−1}ᵀ, Λ the sum of their λ, and the part of A
+in the kernel is s² Σ_ll' (λ_l λ_l'ᵀ)∘(z_{l−1} z_{l'−1}ᵀ), with as many products as there are pairs of terms.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .network import Layers, Network, weight_views
 
 
 def pull_back(
-    network: Network, layers: Layers, C: np.ndarray, terms: Iterable[tuple[np.ndarray, np.ndarray]]
+    network: Network, layers: Layers, C: np.ndarray, terms: Iterable[tuple[np.ndarray, np.ndarray | None]]
 ) -> np.ndarray:
     """Return Jᵀ C as a flat vector, given the adjoint of the right-hand side C U.
 
@@ -46,7 +47,8 @@ def pull_back(
     C : (n, k) array
         Coefficients of the outputs.
     terms : iterable of pairs of (n, m) arrays
-        Left and right factors of the derivative by A; the left ones add up to Λ_C.
+        Left and right factors of the derivative by A; the left ones add up to Λ_C. None for a right one
+        of zeros.
 
     Returns
     -------
@@ -56,12 +58,16 @@ def pull_back(
     theta = np.zeros(network.shape.n_weights, dtype=network.theta.dtype)
     dA, dW, dU, dV = weight_views(theta, network.shape)
     E = C @ network.V
-    for number, (left, right) in enumerate(terms):
+    filled = False
+    for left, right in terms:
         E += left
-        if number == 0:
-            np.matmul(left.T, right, out=dA)
-        else:
+        if right is None:
+            continue
+        if filled:
             dA += left.T @ right
+        else:
+            np.matmul(left.T, right, out=dA)
+            filled = True
     dA *= network.s
     E *= layers.Phi > 0
     dW[...] = (layers.X.T @ E).T
@@ -122,6 +128,11 @@ class TangentFeatures:
         """Precision of the factors."""
         return self.layers.Z.dtype
 
+    @property
+    def inner_terms(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The terms in which A is met: all but that of the first layer."""
+        return [(left, right) for left, right in self.terms if right is not None]
+
     def adjoint(self, c: int) -> np.ndarray:
         """Return Λ^c, (n, m)."""
         first, *others = (term.left[c] for term in self.terms)
@@ -135,11 +146,13 @@ class TangentFeatures:
     def take(self, rows) -> TangentFeatures:
         """Return the Jacobian's factors for a subset of the rows."""
         layers = self.layers.take(rows)
-        terms = tuple(
-            # Z stays one array, so that products with it are made once
-            Term(left[:, rows], layers.Z if right is self.layers.Z else right[rows])
-            for left, right in self.terms
-        )
+        # what is one array stays one, so that products with it are made once
+        shared = {id(self.layers.Z): layers.Z, id(self.layers.Phi): layers.Phi, id(None): None}
+
+        def taken(right):
+            return shared[id(right)] if id(right) in shared else right[rows]
+
+        terms = tuple(Term(left[:, rows], taken(right)) for left, right in self.terms)
         return TangentFeatures(self.network, layers, terms)
 
     def E(self, c: int) -> np.ndarray:
@@ -171,9 +184,11 @@ class TangentFeatures:
         XdW /= sqrt(network.shape.m)
         F += XdW @ network.V.T
         for left, right in self.terms:
-            moved = right @ dA.T
-            moved *= network.s
-            moved += XdW
+            moved = XdW
+            if right is not None:
+                moved = right @ dA.T
+                moved *= network.s
+                moved += XdW
             for c in range(network.shape.k):
                 F[:, c] += np.einsum("nm,nm->n", left[c], moved)
         return F
@@ -192,10 +207,10 @@ class TangentFeatures:
             E = self.E(c)
             e2 = np.einsum("nm,nm->n", E, E)
             diagonal[:, c] = phi2 + z2 + e2 * x2 / network.shape.m
-            for (left, right), (left2, right2) in product(self.terms, self.terms):
-                by_A = np.einsum("nm,nm->n", left[c], left2[c])
-                by_A *= z2 if right is right2 is layers.Z else np.einsum("nm,nm->n", right, right2)
-                diagonal[:, c] += network.s**2 * by_A
+        for (left, right), (left2, right2) in product(self.inner_terms, self.inner_terms):
+            below2 = z2 if right is right2 is layers.Z else np.einsum("nm,nm->n", right, right2)
+            for c in range(network.shape.k):
+                diagonal[:, c] += network.s**2 * below2 * np.einsum("nm,nm->n", left[c], left2[c])
         return diagonal
 
 
@@ -223,7 +238,7 @@ def _gram(X, Y) -> np.ndarray:
 def kernel_block(
     left: TangentFeatures, right: TangentFeatures | None = None, c: int = 0, c2: int | None = None
 ) -> np.ndarray:
-    """Return the block K_cc' of the tangent kernel, four matrix products.
+    """Return the block K_cc' of the tangent kernel, four matrix products at an equilibrium.
 
     Parameters
     ----------
@@ -237,39 +252,44 @@ def kernel_block(
     Returns
     -------
     K : (n, n') array
-        δ_cc' (ΦΦᵀ + ZZᵀ) + s² (Λ^c Λ^c'ᵀ)∘(ZZᵀ) + (E^c E^c'ᵀ)∘(X̃X̃ᵀ)/m.
+        δ_cc' (ΦΦᵀ + ZZᵀ) + s² (Λ^c Λ^c'ᵀ)∘(ZZᵀ) + (E^c E^c'ᵀ)∘(X̃X̃ᵀ)/m; see the module's head for finite
+        depth.
     """
     right = left if right is None else right
     c2 = c if c2 is None else c2
     network, rows, columns = left.network, left.layers, right.layers
 
-    K = _by_A(left, right, c, c2)
+    K = _without_W(left, right, c, c2)
     E = left.E(c)
     E2 = E if right is left and c2 == c else right.E(c2)
     term = _gram(E, E2)
     term *= _gram(rows.X, columns.X)
     term /= network.shape.m
     K += term
-    if c == c2:
-        K += _gram(rows.Phi, columns.Phi)
     return K
 
 
-def _by_A(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -> np.ndarray:
-    """Return the part of A in K_cc', and that of U, which shares a product with it: δ_cc' ZZᵀ."""
+def _without_W(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -> np.ndarray:
+    """Return the part of A in K_cc' and those of U and V, δ_cc' (ZZᵀ + ΦΦᵀ), which share products with it."""
     rows, columns = left.layers, right.layers
-    by_U = c == c2
+    outer = {id(rows.Z): (rows.Z, columns.Z), id(rows.Phi): (rows.Phi, columns.Phi)} if c == c2 else {}
+    symmetric = left is right and c == c2
     K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
-    for a, b in product(left.terms, right.terms):
-        part = _gram(a.left[c], b.left[c2])
-        part *= left.network.s**2
-        if by_U and a.right is rows.Z and b.right is columns.Z:
-            part += 1
-            by_U = False
-        part *= _gram(a.right, b.right)
-        K += part
-    if by_U:
-        K += _gram(rows.Z, columns.Z)
+    for number, (lambda_1, z_1) in enumerate(left.inner_terms):
+        for number2, (lambda_2, z_2) in enumerate(right.inner_terms):
+            if symmetric and number2 < number:
+                continue
+            part = _gram(lambda_1[c], lambda_2[c2])
+            part *= left.network.s**2
+            if id(z_1) in outer and z_2 is outer[id(z_1)][1]:
+                part += 1
+                del outer[id(z_1)]
+            part *= _gram(z_1, z_2)
+            K += part
+            if symmetric and number2 > number:
+                K += part.T
+    for Y, Y2 in outer.values():
+        K += _gram(Y, Y2)
     return K
 
 
