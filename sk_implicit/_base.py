@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import __version__
@@ -52,6 +52,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             Interval(RealNotInt, 0, None, closed="right"),
         ],
         "gamma": [Interval(Real, 0, None, closed="neither")],
+        "depth": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "fit_intercept": ["boolean"],
         "solver": [StrOptions(set(SOLVERS))],
         "relevance": [StrOptions({"auto"}), None],
@@ -192,8 +193,9 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         _require_memory(shape, X.dtype, self.width)
         target = self._target_scaling(Y, weights)
         start = draw_network(
-            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype
-        )
+            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
+            depth=self.depth if np.isinf(self.depth) else int(self.depth),
+        )  # fmt: skip
         if self.relevance == "auto":
             centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
             inputs = choose_inputs(X, centred, weights, start, bias=self.fit_intercept)
@@ -217,6 +219,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             f"{what} was {was} and is now {now}"
             for what, was, now in (
                 ("gamma", start.gamma, self.gamma),
+                ("depth", start.depth, self.depth),
                 ("the number of inputs", start.shape.p, n_inputs),
                 ("the number of outputs", start.shape.k, n_outputs),
                 ("the dtype of X", start.theta.dtype, X.dtype),
@@ -281,6 +284,12 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         if result.converged:
             return
         missed = self._missed(result)
+        if np.isfinite(self.depth):
+            raise ValueError(
+                f"gamma={self.gamma:g} is too large for depth={self.depth}: the last layer of the random "
+                f"start overflows for {missed} of {len(result.residual)} rows (a layer multiplies norms by "
+                f"up to ‖sA‖₂ = {first.contraction:.2f}). Use a smaller gamma or a smaller depth."
+            )
         raise ValueError(
             f"gamma={self.gamma:g} is too large: the equilibrium of the random start was not found for "
             f"{missed} of {len(result.residual)} rows (‖sA‖₂ = {first.contraction:.2f}; below 1 there is "
@@ -328,7 +337,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         attributes = {name: getattr(network, name[0]) for name in ("A_", "W_", "U_", "V_")}
         if self.output_init == "centred":
             attributes |= {f"{name}_init_": getattr(start, name) for name in "AWUV"}
-        return attributes | {"width_": network.shape.m, "gamma_": network.gamma}
+        return attributes | {"width_": network.shape.m, "gamma_": network.gamma, "depth_": network.depth}
 
     def _adopt(self, network, inputs, target):
         """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
@@ -336,7 +345,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         self.input_scale_, self.bias_ = inputs.scale, inputs.bias
         self.y_mean_, self.y_scale_ = target.mean, target.scale
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
-        self.width_, self.gamma_ = network.shape.m, network.gamma
+        self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
         self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())
         self.contraction_, _ = network.contraction(tol=1e-8)
         self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
@@ -385,10 +394,10 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
     def _networks(self) -> list[Network]:
         """Return the fitted network and, with a centred start, the start."""
-        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_)]
+        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_, depth=self.depth_)]
         if hasattr(self, "A_init_"):
             weights = (self.A_init_, self.W_init_, self.U_init_, self.V_init_)
-            networks.append(Network(*weights, gamma=self.gamma_))
+            networks.append(Network(*weights, gamma=self.gamma_, depth=self.depth_))
         return networks
 
     def _raw_predict(self, X) -> np.ndarray:
@@ -431,7 +440,15 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
 
     def _warn_missed(self, missed: int):
-        if missed:
+        if missed and np.isfinite(self.depth_):
+            warnings.warn(
+                f"The last of {self.depth_} layers overflows for {missed} rows, whose predictions are NaN: a "
+                f"layer multiplies norms by up to ‖sA‖₂ = {self.contraction_:.3g}. If the rows are on the "
+                "scale of those of the fit, refit with a smaller gamma or depth.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif missed:
             warnings.warn(
                 f"The equilibrium of {missed} rows was not reached (equilibrium_tol="
                 f"{self.equilibrium_tol!r}); their predictions are those of the best iterate. The "
@@ -442,7 +459,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
 
     def equilibrium(self, X):
-        """Return the equilibrium z of each row.
+        """Return the equilibrium z of each row; at finite depth, the last layer z_L.
 
         Parameters
         ----------
@@ -452,7 +469,8 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         Returns
         -------
         Z : ndarray of shape (n_samples, width_)
-            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``.
+            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``; with ``depth=L``, z_L of
+            the recursion z_l = σ(γ/√m · A z_{l−1} + φ(x)) from z_0 = 0.
         """
         X = self._augment(self._validate_X(X))
         self._require_finite("equilibrium(X)")

@@ -140,6 +140,57 @@ def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) ->
     return tuple(terms[layer] for layer in sorted(terms, reverse=True))
 
 
+Factors = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def pairs_are_cheaper(terms: Factors, terms2: Factors) -> bool:
+    """Whether inner products are cheaper by pairs of terms than by `gram_by_columns`.
+
+    In units of n n' m multiplications: two for each pair of terms, or m and what the derivatives take.
+    """
+    if not (terms and terms2):
+        return True
+    (n, m), n2 = terms[0][0].shape, len(terms2[0][0])
+    forming = m * (len(terms) / n2 + len(terms2) / n)
+    if terms2 is terms:
+        return len(terms) * (len(terms) + 1) <= 0.5 * (m + forming)
+    return 2 * len(terms) * len(terms2) <= m + forming
+
+
+def gram_by_columns(terms: Factors, terms2: Factors) -> np.ndarray:
+    """Return the inner products of Σ λ zᵀ between rows, (n, n'), from the matrices themselves.
+
+    They are formed some columns of A at a time. For many terms that is cheaper than the sum over pairs.
+
+    Parameters
+    ----------
+    terms, terms2 : sequences of pairs of (n, m) and of (n', m) arrays
+        λ and z of every term; the same object twice for a symmetric result.
+    """
+    left = _stacked(terms)
+    right = left if terms2 is terms else _stacked(terms2)
+    (n, _, m), n2 = left[0].shape, len(right[0])
+    K = np.zeros((n, n2), left[0].dtype)
+    step = max(_BLOCK_ENTRIES // (m * max(n, n2)), 1)
+    for start in range(0, m, step):
+        columns = slice(start, start + step)
+        derivative = _by_columns(left, columns)
+        K += derivative @ (derivative if right is left else _by_columns(right, columns)).T
+    return K
+
+
+def _stacked(terms: Factors) -> tuple[np.ndarray, np.ndarray]:
+    """Return all λ and all z, (n, terms, m) each."""
+    scaled, z = zip(*terms)
+    return np.stack(scaled, axis=1), np.stack(z, axis=1)
+
+
+def _by_columns(stacked: tuple[np.ndarray, np.ndarray], columns: slice) -> np.ndarray:
+    """Return Σ λ zᵀ for some of the entries of λ, flat, (n, columns m)."""
+    scaled, z = stacked
+    return (scaled[..., columns].swapaxes(1, 2) @ z).reshape(len(z), -1)
+
+
 def row_blocks(n: int, m: int) -> Iterator[slice]:
     """Split n rows of width m into blocks of equal size that stay near the cache; at least one."""
     n_blocks = max(-(-n * m // _BLOCK_ENTRIES), 1)

@@ -23,13 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from math import sqrt
 
 import numpy as np
 from scipy.sparse import issparse
 
-from .adjoint import Term, adjoint_terms, row_blocks
+from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, row_blocks
 from .network import Layers, Network, weight_views
 
 
@@ -207,10 +206,13 @@ class TangentFeatures:
             E = self.E(c)
             e2 = np.einsum("nm,nm->n", E, E)
             diagonal[:, c] = phi2 + z2 + e2 * x2 / network.shape.m
-        for (left, right), (left2, right2) in product(self.inner_terms, self.inner_terms):
-            below2 = z2 if right is right2 is layers.Z else np.einsum("nm,nm->n", right, right2)
+        if inner := self.inner_terms:
+            below = np.stack([right for _, right in inner], axis=1)  # (n, terms, m)
+            below = below @ below.swapaxes(1, 2)
             for c in range(network.shape.k):
-                diagonal[:, c] += network.s**2 * below2 * np.einsum("nm,nm->n", left[c], left2[c])
+                above = np.stack([left[c] for left, _ in inner], axis=1)
+                above = above @ above.swapaxes(1, 2)
+                diagonal[:, c] += network.s**2 * np.einsum("nst,nst->n", above, below)
         return diagonal
 
 
@@ -272,22 +274,27 @@ def kernel_block(
 def _without_W(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -> np.ndarray:
     """Return the part of A in K_cc' and those of U and V, δ_cc' (ZZᵀ + ΦΦᵀ), which share products with it."""
     rows, columns = left.layers, right.layers
+    terms = [(scaled[c], z) for scaled, z in left.inner_terms]
+    terms2 = terms if right is left and c2 == c else [(scaled[c2], z) for scaled, z in right.inner_terms]
     outer = {id(rows.Z): (rows.Z, columns.Z), id(rows.Phi): (rows.Phi, columns.Phi)} if c == c2 else {}
-    symmetric = left is right and c == c2
-    K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
-    for number, (lambda_1, z_1) in enumerate(left.inner_terms):
-        for number2, (lambda_2, z_2) in enumerate(right.inner_terms):
-            if symmetric and number2 < number:
-                continue
-            part = _gram(lambda_1[c], lambda_2[c2])
-            part *= left.network.s**2
-            if id(z_1) in outer and z_2 is outer[id(z_1)][1]:
-                part += 1
-                del outer[id(z_1)]
-            part *= _gram(z_1, z_2)
-            K += part
-            if symmetric and number2 > number:
-                K += part.T
+    if pairs_are_cheaper(terms, terms2):
+        K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
+        for number, (scaled, z) in enumerate(terms):
+            for number2, (scaled2, z2) in enumerate(terms2):
+                if terms2 is terms and number2 < number:
+                    continue  # the transpose was added
+                part = _gram(scaled, scaled2)
+                part *= left.network.s**2
+                if id(z) in outer and z2 is outer[id(z)][1]:
+                    part += 1
+                    del outer[id(z)]
+                part *= _gram(z, z2)
+                K += part
+                if terms2 is terms and number2 > number:
+                    K += part.T
+    else:
+        K = gram_by_columns(terms, terms2)
+        K *= left.network.s**2
     for Y, Y2 in outer.values():
         K += _gram(Y, Y2)
     return K

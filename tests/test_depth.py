@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import outputs, problem
 from test_tangent import difference_jacobian, product_jacobian
 
+from sk_implicit.adjoint import pairs_are_cheaper
 from sk_implicit.equilibrium import Status, recur
 from sk_implicit.network import Network
 from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block, mean_kernel, vjp_at
@@ -124,6 +125,16 @@ def test_products_are_adjoint_and_kernels_are_their_composition(m, n, k, depth, 
     assert_allclose(K, J @ J.T, atol=1e-11 * size**2)
     assert_allclose(case.tangent.kernel_diagonal().ravel(order="F"), np.diag(K), atol=1e-11 * size**2)
     assert_allclose(kernel_block(case.tangent), kernel_block(case.tangent).T, atol=1e-13 * size**2)
+
+
+@pytest.mark.parametrize("chosen", [slice(None), [4, 1]])
+def test_kernels_by_columns_of_A_are_those_by_pairs_of_layers(chosen, monkeypatch):
+    case = problem(m=12, n=6, k=2, depth=7, gamma=1.0)
+    other = None if chosen == slice(None) else case.tangent.take(chosen)
+    columns = joint_kernel(case.tangent, other)
+    assert not pairs_are_cheaper(*[[(left[0], right) for left, right in case.tangent.inner_terms]] * 2)
+    monkeypatch.setattr("sk_implicit.tangent.pairs_are_cheaper", lambda *_: True)
+    assert_allclose(joint_kernel(case.tangent, other), columns, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -110,7 +110,8 @@ class Objective:
             first = self._assemble(start, first.layers, first.contraction, first.norm_vector)
         self._first: Point | None = first
         self.first_value = first.value
-        certified = first.contraction < MAX_CONTRACTION
+        # a network of finite depth is defined for every A
+        certified = first.contraction < MAX_CONTRACTION and np.isinf(start.depth)
         self.max_contraction = MAX_CONTRACTION if certified else np.inf
 
     @property
@@ -156,9 +157,10 @@ class Objective:
         return point.network.output(point.layers) - self.offset
 
     def _assemble(self, network, layers, contraction, vector) -> Point:
-        losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
-        squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
-        data_value = float(self.weights @ losses) / self.total_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # such a point is not usable
+            losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
+            squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
+            data_value = float(self.weights @ losses) / self.total_weight
         penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0
         return Point(
             network=network,
