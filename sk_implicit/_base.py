@@ -194,7 +194,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         target = self._target_scaling(Y, weights)
         start = draw_network(
             shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
-            depth=self.depth if np.isinf(self.depth) else int(self.depth),
+            depth=np.inf if np.isinf(self.depth) else int(self.depth),
         )  # fmt: skip
         if self.relevance == "auto":
             centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
@@ -279,17 +279,20 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
 
     def _check_start(self, first):
-        """Refuse a start that has no equilibrium to train from."""
+        """Refuse a start that has no equilibrium, or no last layer, to train from."""
         result = first.layers.result
-        if result.converged:
-            return
-        missed = self._missed(result)
         if np.isfinite(self.depth):
+            missed = int(first.layers.out_of_range().sum())
+            if missed == 0:
+                return
             raise ValueError(
                 f"gamma={self.gamma:g} is too large for depth={self.depth}: the last layer of the random "
                 f"start overflows for {missed} of {len(result.residual)} rows (a layer multiplies norms by "
-                f"up to ‖sA‖₂ = {first.contraction:.2f}). Use a smaller gamma or a smaller depth."
+                f"up to ‖sA‖₂ = {first.contraction:.3g}). Use a smaller gamma or a smaller depth."
             )
+        if result.converged:
+            return
+        missed = self._missed(result)
         raise ValueError(
             f"gamma={self.gamma:g} is too large: the equilibrium of the random start was not found for "
             f"{missed} of {len(result.residual)} rows (‖sA‖₂ = {first.contraction:.2f}; below 1 there is "

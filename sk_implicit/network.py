@@ -78,6 +78,10 @@ class Layers:
         """Return the same layers for a subset of the rows."""
         return Layers(self.X[rows], self.Phi[rows], self.Z[rows], self.result)
 
+    def out_of_range(self) -> np.ndarray:
+        """Mark rows that are too large to train on, (n,): the kernel holds products of four entries of Z."""
+        return ~(self.Z.max(axis=1) <= np.finfo(self.Z.dtype).max ** 0.25)
+
 
 class Network:
     """A ReLU implicit network: four weight matrices, or one flat vector with named views.

@@ -1,18 +1,30 @@
 """Finite depth: the layers, their derivatives, and the way to the equilibrium."""
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import outputs, problem
+from problems import objective, outputs, problem, regression
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import InvalidParameterError
 from test_tangent import difference_jacobian, product_jacobian
 
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.adjoint import pairs_are_cheaper
+from sk_implicit.display import SpectrumDisplay
 from sk_implicit.equilibrium import Status, recur
 from sk_implicit.network import Network
 from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block, mean_kernel, vjp_at
+from sk_implicit.theory import convergence_certificate, tangent_kernel, tangent_margin
+from sk_implicit.training import SOLVERS
 
+every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
+pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
 DEPTHS = (1, 2, 5)
 
 
@@ -201,3 +213,211 @@ def test_copy_of_the_weights_is_the_same_network():
     network = problem(depth=3).network
     copy = Network(network.A, network.W, network.U, network.V, gamma=network.gamma, depth=3)
     assert_array_equal(copy.theta, network.theta)
+
+
+# --- training ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("k", [1, 2])
+def test_gradient_of_the_objective_agrees_with_finite_differences(depth, k):
+    task = objective(m=8, n=6, k=k, alpha=0.1, depth=depth)
+    rng = np.random.RandomState(0)
+    theta = task.start.theta + 0.1 * rng.standard_normal(task.start.theta.size)
+    gradient, _ = task.gradient(task.evaluate(theta))
+    expected = np.empty_like(gradient)
+    for j, step in enumerate(1e-6 * np.eye(len(theta))):
+        expected[j] = (task.evaluate(theta + step).value - task.evaluate(theta - step).value) / 2e-6
+    assert_allclose(gradient, expected, atol=1e-6 * np.abs(expected).max())
+
+
+def regressor(**settings):
+    return ImplicitReLURegressor(**({"width": 30, "max_iter": 5, "random_state": 0} | settings))
+
+
+@every_solver
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("settings", [{}, {"gamma": 2.0, "alpha": 0.1, "output_init": "zero"}], ids=str)
+def test_every_solver_lowers_the_loss(solver, depth, settings):
+    X, y = regression()
+    model = regressor(solver=solver, depth=depth, **settings).fit(X, y)
+    assert model.loss_ < model.history_["loss"][0]
+    assert model.equilibrium_residual_ == 0
+    assert model.depth_ == depth
+
+
+@every_solver
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_classifier_is_trained_by_every_solver(solver, kind):
+    X, y = regression()
+    y = np.digitize(y, [0, 1])
+    model = ImplicitReLUClassifier(width=30, depth=3, solver=solver, max_iter=5, random_state=0)
+    model.fit(kind(X), y)
+    assert model.loss_ < model.history_["loss"][0]
+    assert_allclose(model.predict_proba(kind(X)).sum(axis=1), 1)
+    assert model.equilibrium(kind(X)).shape == (40, 30)
+
+
+def test_predictions_are_those_of_the_recursion():
+    X, y = regression(k=2)
+    model = regressor(depth=4).fit(X, y)
+    network = Network(model.A_, model.W_, model.U_, model.V_, gamma=model.gamma_, depth=4)
+    start = Network(model.A_init_, model.W_init_, model.U_init_, model.V_init_, gamma=model.gamma_, depth=4)
+    inputs = np.column_stack([X / model.input_scale_, np.full(len(X), model.bias_)])
+    F = [naive(net, inputs) @ net.U.T + net.feature_map(inputs) @ net.V.T for net in (network, start)]
+    assert_allclose(model.predict(X), (F[0] - F[1]) * model.y_scale_ + model.y_mean_, rtol=1e-9)
+    assert_allclose(model.equilibrium(X), naive(network, inputs), atol=1e-13)
+
+
+@every_solver
+def test_no_contraction_is_needed_and_none_is_kept(solver):
+    X, y = regression()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = regressor(solver=solver, depth=3, gamma=0.48, alpha=0, max_iter=50).fit(X, y**3)
+    assert model.loss_ < model.history_["loss"][0]
+    wide = regressor(solver=solver, depth=3, gamma=7.0, alpha=0.5).fit(X, y)
+    assert min(wide.history_["contraction"]) > 1
+    assert wide.loss_ < wide.history_["loss"][0]
+
+
+def test_a_deep_fit_is_that_of_the_equilibrium():
+    X, y = regression()
+    deep, infinite = (regressor(depth=depth).fit(X, y) for depth in (200, np.inf))
+    assert_allclose(deep.predict(X), infinite.predict(X), rtol=1e-6, atol=1e-6)
+    assert_allclose(deep.loo_score_, infinite.loo_score_, rtol=1e-8)
+    deep.A_, deep.W_, deep.U_, deep.V_ = infinite.A_, infinite.W_, infinite.U_, infinite.V_
+    assert_allclose(deep.predict(X), infinite.predict(X), atol=1e-8 * np.abs(y).max())
+
+
+@every_solver
+@pytest.mark.parametrize("k", [None, 2])
+def test_weight_two_is_the_same_row_twice_to_the_bit(solver, k):
+    X, y = regression(n=20, k=k)
+    weights = np.random.RandomState(1).randint(0, 4, size=20)
+    rows = np.random.RandomState(2).permutation(np.repeat(np.arange(20), weights))
+    heavy = regressor(solver=solver, depth=3, batch_size=7).fit(X, y, weights)
+    repeated = regressor(solver=solver, depth=3, batch_size=7).fit(X[rows], y[rows])
+    assert heavy.loss_curve_ == repeated.loss_curve_
+    assert_array_equal(heavy.predict(X), repeated.predict(X))
+
+
+def test_single_precision_and_sparse_rows():
+    X, y = regression()
+    dense = regressor(depth=3).fit(X, y)
+    assert_allclose(regressor(depth=3).fit(sparse.csr_array(X), y).predict(X), dense.predict(X), rtol=1e-6)
+    single = regressor(depth=3).fit(X.astype(np.float32), y)
+    assert single.predict(X).dtype == np.float32
+    assert_allclose(single.predict(X), dense.predict(X), atol=1e-2)
+
+
+def test_early_stopping():
+    X, y = regression(n=60)
+    model = regressor(depth=3, early_stopping=True, max_iter=20).fit(X, y)
+    assert model.best_validation_score_ == max(model.validation_scores_)
+
+
+@every_solver
+def test_warm_start_continues_and_refuses_another_depth(solver):
+    X, y = regression()
+    settings = {"solver": solver, "depth": 3, "tol": 0, "alpha": 0.1}
+    whole = regressor(max_iter=4, **settings).fit(X, y)
+    parts = regressor(max_iter=2, warm_start=True, **settings).fit(X, y)
+    parts = pickle.loads(pickle.dumps(parts)).fit(X, y)
+    assert_allclose(parts.predict(X), whole.predict(X), atol=1e-6)
+    for depth in (2, np.inf):
+        with pytest.raises(ValueError, match=f"depth was 3 and is now {depth}.*warm_start=False"):
+            parts.set_params(depth=depth).fit(X, y)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_predictive_deviations_are_those_of_the_linearised_network(depth):
+    X, y = regression(n=30)
+    model = regressor(width=10, depth=depth, uncertainty=True, max_iter=20).fit(X, y)
+    _, std = model.predict(X, return_std=True)
+    K = tangent_kernel(model, X)
+    a, s2, noise = (model._posterior[name][0] for name in ("penalties", "amplitudes", "noises"))
+    variance = s2 * np.diag(K - K @ np.linalg.solve(K + a * np.eye(30), K)) + noise
+    assert_allclose(std, np.sqrt(variance) * model.y_scale_, rtol=1e-6)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X, return_std=True)[1], std)
+
+
+# --- what is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [ImplicitReLURegressor, ImplicitReLUClassifier])
+@pytest.mark.parametrize("depth", [0, -1, 2.5, 5.0, np.nan, -np.inf, "inf", None])
+def test_bad_depths_are_refused(estimator, depth):
+    X, y = regression()
+    with pytest.raises(InvalidParameterError, match="The 'depth' parameter"):
+        estimator(depth=depth).fit(X, y > 0)
+
+
+@pytest.mark.parametrize("depth", [np.int64(3), np.float64(np.inf), float("inf"), np.float32(np.inf)])
+def test_depths_of_numpy_are_taken(depth):
+    X, y = regression()
+    model = regressor(depth=depth).fit(X, y)
+    assert model.depth_ == depth
+    assert type(model.depth_) in (int, float)
+
+
+def test_infinite_width_is_that_of_the_equilibrium():
+    X, y = regression()
+    with pytest.raises(ValueError, match=r"width=inf is the limit of the equilibrium.*got depth=3"):
+        regressor(depth=3, width=np.inf).fit(X, y)
+    assert regressor(width=np.inf).fit(X, y).depth_ == np.inf
+
+
+def test_layers_that_overflow_are_refused_or_warned_of():
+    X, y = regression()
+    with pytest.raises(ValueError, match=r"gamma=1e\+60 is too large for depth=9.*smaller depth"):
+        regressor(depth=9, gamma=1e60).fit(X, y)
+    model = regressor(depth=9, gamma=1e5, relevance=None, alpha=1.0, output_init="gaussian").fit(X, y)
+    X = np.array(X)
+    X[3] *= 1e290
+    with pytest.warns(ConvergenceWarning, match="The last of 9 layers overflows for 1 rows"):
+        F = model.predict(X)
+    assert np.isnan(F[3])
+    assert np.isfinite(np.delete(F, 3)).all()
+
+
+# --- theory, displays -------------------------------------------------------------------------------
+
+
+def test_tangent_kernel_of_estimators_is_that_of_their_layers():
+    X, y = regression()
+    model = regressor(depth=3, relevance=None)
+    start = tangent_kernel(model, X)
+    model.fit(X, y)
+    assert tangent_margin(ImplicitReLUClassifier(20, depth=2, random_state=0).fit(X, y > 0), X, y > 0) > 0
+    network = Network(model.A_init_, model.W_init_, model.U_init_, model.V_init_, gamma=0.4, depth=3)
+    inputs = np.column_stack([X, np.ones(len(X))])
+    inputs /= np.sqrt(np.mean(np.sum(inputs**2, axis=1)))
+    layers = network.forward(inputs, tol=0)
+    assert_allclose(start, joint_kernel(TangentFeatures.at(network, layers, tol=0)), rtol=1e-7)
+
+
+def test_certificate_needs_no_well_posedness_and_says_so():
+    X, y = regression(n=15)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = regressor(width=200, depth=4, gamma=1.0, solver="gd", alpha=0, tol=0, max_iter=30).fit(X, y)
+    certificate = convergence_certificate(model, X, y)
+    assert certificate.depth == 4
+    assert not certificate.well_posed.certified
+    assert certificate.certified
+    assert certificate.reproduced
+    assert certificate.observed_rate > certificate.certified_rate
+    text = str(certificate)
+    assert "4 layers, whose output is defined for all weights" in text
+    assert "one about equilibria" in text
+    assert "Not certified" not in text
+
+
+def test_spectrum_display_draws_no_limit():
+    pytest.importorskip("matplotlib").use("Agg")
+    X, y = regression()
+    display = SpectrumDisplay.from_estimator(regressor(depth=2).fit(X, y), X)
+    assert display.limit is None
+    assert len(display.lines_) == 2

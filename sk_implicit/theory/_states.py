@@ -189,6 +189,7 @@ def _draw(estimator, X, n_outputs: int) -> Network:
         init=estimator.init,
         output_init=estimator.output_init,
         dtype=X.dtype,
+        depth=estimator.depth,
     )
 
 

@@ -58,7 +58,8 @@ def choose_inputs(X, Y: np.ndarray, weights: np.ndarray, start: Network, *, bias
     errors = []
     for power, scaling in zip(POWERS, candidates):
         layers = start.forward(scaling.apply(X[rows]).astype(np.float32), tol=_TOL)
-        if not layers.result.converged:  # gamma is too large, which the caller reports
+        if not layers.result.converged or layers.out_of_range().any():
+            # gamma is too large, which the caller reports
             return candidates[0]
         K = mean_kernel(TangentFeatures.at(start, layers, tol=_TOL))
         score = leave_one_out(K, Y[rows], weights[rows]).score
