@@ -302,10 +302,16 @@ def _without_W(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -
 
 def joint_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> np.ndarray:
     """Return the tangent kernel over all outputs, (k n, k n'), output by output."""
-    outputs = range(left.network.shape.k)
-    if len(outputs) == 1:
+    k, n = left.shape
+    if k == 1:
         return kernel_block(left, right)
-    return np.block([[kernel_block(left, right, c, c2) for c2 in outputs] for c in outputs])
+    K = np.empty((k, n, k, n if right is None else right.shape[1]), dtype=left.dtype)
+    for c in range(k):
+        for c2 in range(0 if right is not None else c, k):
+            K[c, :, c2] = kernel_block(left, right, c, c2)
+            if right is None and c2 > c:
+                K[c2, :, c] = K[c, :, c2].T
+    return K.reshape(k * n, -1)
 
 
 def mean_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> np.ndarray:
