@@ -1,4 +1,4 @@
-r"""The adjoint of the network: how its outputs depend on what enters each unit.
+r"""The adjoint of the network: how its outputs depend on what enters each unit; and gradients.
 
 **Finite depth.** With D_l = 1[z_l > 0], the chain rule through z_l = σ(s A z_{l−1} + φ), z_0 = 0, gives for a
 right-hand side b, such as a row u_c of U::
@@ -17,21 +17,26 @@ linear equation, as implicit differentiation of z = σ(s A z + φ) has it::
 
     Λ = D ∘ (s Λ A + B),     ∂(bᵀz)/∂A = s λ zᵀ,     ∂(bᵀz)/∂φ = λ.
 
+**Gradients.** With G = 1[Φ > 0], the active pattern of the feature map, coefficients C (n, k) of the outputs
+and Λ_C the adjoint of C U, the gradient of Σ C ∘ F is::
+
+    dA = s Σ_l λ_lᵀ z_{l−1},     dW = (G ∘ (Λ_C + C V))ᵀ X̃/√m,     dU = Cᵀ Z,     dV = Cᵀ Φ.
+
 Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 does not move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from math import isfinite
+from math import isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from .equilibrium import layer_states, solve_adjoint
 from .equilibrium.problem import row_norms
-from .network import Layers, Network
+from .network import Layers, Network, weight_views
 
 # Entries of an (n, m) array that is worked on at a time.
 _BLOCK_ENTRIES = 2_000_000
@@ -138,6 +143,64 @@ def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) ->
             if right is not None and layer > 2:
                 right[rows] = states[min(layer - 1, last)]
     return tuple(terms[layer] for layer in sorted(terms, reverse=True))
+
+
+def pull_back(
+    network: Network, layers: Layers, C: np.ndarray, terms: Iterable[tuple[np.ndarray, np.ndarray | None]]
+) -> np.ndarray:
+    """Return Jᵀ C as a flat vector, given the adjoint of the right-hand side C U.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    layers : Layers
+        Its forward pass on n rows.
+    C : (n, k) array
+        Coefficients of the outputs.
+    terms : iterable of pairs of (n, m) arrays
+        Left and right factors of the derivative by A; the left ones add up to Λ_C. None for a right one
+        of zeros.
+
+    Returns
+    -------
+    theta : (n_weights,) array
+        s Σ leftᵀ right, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
+    """
+    theta = np.zeros(network.shape.n_weights, dtype=network.theta.dtype)
+    dA, dW, dU, dV = weight_views(theta, network.shape)
+    E = C @ network.V
+    filled = False
+    for left, right in terms:
+        E += left
+        if right is None:
+            continue
+        if filled:
+            dA += left.T @ right
+        else:
+            np.matmul(left.T, right, out=dA)
+            filled = True
+    dA *= network.s
+    E *= layers.Phi > 0
+    dW[...] = (layers.X.T @ E).T
+    dW /= sqrt(network.shape.m)
+    np.matmul(C.T, layers.Z, out=dU)
+    np.matmul(C.T, layers.Phi, out=dV)
+    return theta
+
+
+def vjp_at(network: Network, layers: Layers, C: np.ndarray, **options) -> tuple[np.ndarray, tuple[Term, ...]]:
+    """Return Jᵀ C without the Jacobian's factors, and the adjoint of C U it took: one solve.
+
+    Parameters
+    ----------
+    network, layers, C
+        As in `pull_back`.
+    **options
+        Those of `adjoint_terms`.
+    """
+    terms = adjoint_terms(network, layers, (C @ network.U)[None], **options)
+    return pull_back(network, layers, C, ((term.left[0], term.right) for term in terms)), terms
 
 
 Factors = Sequence[tuple[np.ndarray, np.ndarray]]

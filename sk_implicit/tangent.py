@@ -1,4 +1,4 @@
-r"""Derivatives of the network: gradients, tangent features, tangent kernel.
+r"""Derivatives of the network: tangent features, tangent kernel.
 
 With Λ^c the adjoint of output c (`sk_implicit.adjoint`), G = 1[Φ > 0] the active pattern of the feature map,
 and u_c and v_c the rows of U and V::
@@ -21,73 +21,15 @@ in the kernel is s² Σ_ll' (λ_l λ_l'ᵀ)∘(z_{l−1} z_{l'−1}ᵀ), with as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 from scipy.sparse import issparse
 
-from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, row_blocks
+from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, pull_back, row_blocks
 from .network import Layers, Network, weight_views
-
-
-def pull_back(
-    network: Network, layers: Layers, C: np.ndarray, terms: Iterable[tuple[np.ndarray, np.ndarray | None]]
-) -> np.ndarray:
-    """Return Jᵀ C as a flat vector, given the adjoint of the right-hand side C U.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-    layers : Layers
-        Its forward pass on n rows.
-    C : (n, k) array
-        Coefficients of the outputs.
-    terms : iterable of pairs of (n, m) arrays
-        Left and right factors of the derivative by A; the left ones add up to Λ_C. None for a right one
-        of zeros.
-
-    Returns
-    -------
-    theta : (n_weights,) array
-        s Σ leftᵀ right, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
-    """
-    theta = np.zeros(network.shape.n_weights, dtype=network.theta.dtype)
-    dA, dW, dU, dV = weight_views(theta, network.shape)
-    E = C @ network.V
-    filled = False
-    for left, right in terms:
-        E += left
-        if right is None:
-            continue
-        if filled:
-            dA += left.T @ right
-        else:
-            np.matmul(left.T, right, out=dA)
-            filled = True
-    dA *= network.s
-    E *= layers.Phi > 0
-    dW[...] = (layers.X.T @ E).T
-    dW /= sqrt(network.shape.m)
-    np.matmul(C.T, layers.Z, out=dU)
-    np.matmul(C.T, layers.Phi, out=dV)
-    return theta
-
-
-def vjp_at(network: Network, layers: Layers, C: np.ndarray, **options) -> tuple[np.ndarray, tuple[Term, ...]]:
-    """Return Jᵀ C without the Jacobian's factors, and the adjoint of C U it took: one solve.
-
-    Parameters
-    ----------
-    network, layers, C
-        As in `pull_back`.
-    **options
-        Those of `sk_implicit.adjoint.adjoint_terms`.
-    """
-    terms = adjoint_terms(network, layers, (C @ network.U)[None], **options)
-    return pull_back(network, layers, C, ((term.left[0], term.right) for term in terms)), terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from problems import TIGHT, outputs, problem, rows
 from scipy import sparse
 
+from sk_implicit.adjoint import vjp_at
 from sk_implicit.tangent import (
     TangentFeatures,
     joint_kernel,
@@ -15,7 +16,6 @@ from sk_implicit.tangent import (
     mean_diagonal,
     mean_kernel,
     squared_row_norms,
-    vjp_at,
 )
 
 STEP = 1e-6

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..adjoint import Term
+from ..adjoint import Term, vjp_at
 from ..losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
-from ..tangent import TangentFeatures, vjp_at
+from ..tangent import TangentFeatures
 
 # A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
 MAX_CONTRACTION = 0.999
