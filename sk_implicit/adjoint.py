@@ -34,8 +34,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .equilibrium import layer_states, solve_adjoint
+from .equilibrium import solve_adjoint
 from .equilibrium.problem import row_norms
+from .equilibrium.recursion import layer_states
 from .network import Layers, Network, weight_views
 
 # Entries of an (n, m) array that is worked on at a time.

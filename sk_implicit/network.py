@@ -35,7 +35,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .equilibrium import EquilibriumOperator, EquilibriumResult, recur, solve
+from .equilibrium import EquilibriumOperator, EquilibriumResult, solve
+from .equilibrium.recursion import recur
 from .spectral import operator_norm
 
 INITS = ("gaussian", "bernoulli")

@@ -17,7 +17,8 @@ from test_tangent import difference_jacobian, product_jacobian
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.adjoint import pairs_are_cheaper, vjp_at
 from sk_implicit.display import SpectrumDisplay
-from sk_implicit.equilibrium import Status, recur
+from sk_implicit.equilibrium import Status
+from sk_implicit.equilibrium.recursion import recur
 from sk_implicit.network import Network
 from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block, mean_kernel
 from sk_implicit.theory import convergence_certificate, tangent_kernel, tangent_margin

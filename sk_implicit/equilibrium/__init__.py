@@ -1,8 +1,7 @@
-"""Solvers for the equilibrium equation, its adjoint and its tangent; and its iteration stopped early."""
+"""Solvers for the equilibrium equation, its adjoint and its tangent."""
 
 from .driver import SOLVERS, solve, solve_adjoint, solve_tangent
 from .operators import EquilibriumOperator
-from .recursion import layer_states, recur
 from .result import EquilibriumResult, Status
 
 __all__ = [
@@ -10,8 +9,6 @@ __all__ = [
     "EquilibriumOperator",
     "EquilibriumResult",
     "Status",
-    "layer_states",
-    "recur",
     "solve",
     "solve_adjoint",
     "solve_tangent",
