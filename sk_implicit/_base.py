@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import __version__
@@ -52,6 +52,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             Interval(RealNotInt, 0, None, closed="right"),
         ],
         "gamma": [Interval(Real, 0, None, closed="neither")],
+        "depth": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "fit_intercept": ["boolean"],
         "solver": [StrOptions(set(SOLVERS))],
         "relevance": [StrOptions({"auto", "linear"}), None],
@@ -192,8 +193,9 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])
         target = self._target_scaling(Y, weights)
         start = draw_network(
-            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype
-        )
+            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
+            depth=np.inf if np.isinf(self.depth) else int(self.depth),
+        )  # fmt: skip
         return FitState(inputs=inputs, target=target, start=start, solver=self.solver)
 
     def _choose_inputs(self, X, Y, weights) -> InputScaling:
@@ -224,6 +226,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             f"{what} was {was} and is now {now}"
             for what, was, now in (
                 ("gamma", start.gamma, self.gamma),
+                ("depth", start.depth, self.depth),
                 ("the number of inputs", training.inputs.n_features, X.shape[1]),
                 ("fit_intercept", training.inputs.bias != 0, bool(self.fit_intercept)),
                 ("the number of outputs", start.shape.k, Y.shape[1]),
@@ -284,8 +287,17 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
 
     def _check_start(self, first):
-        """Refuse a start that has no equilibrium to train from."""
+        """Refuse a start that has no equilibrium, or no last layer, to train from."""
         result = first.layers.result
+        if np.isfinite(self.depth):
+            missed = int(first.layers.out_of_range().sum())
+            if missed == 0:
+                return
+            raise ValueError(
+                f"gamma={self.gamma:g} is too large for depth={self.depth}: the last layer of the random "
+                f"start overflows for {missed} of {len(result.residual)} rows (a layer multiplies norms by "
+                f"up to ‖sA‖₂ = {first.contraction:.3g}). Use a smaller gamma or a smaller depth."
+            )
         if result.converged:
             return
         missed = self._missed(result)
@@ -300,7 +312,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Keep the trained network and what is to be known of it, and word the status."""
         state, history = training.state, training.state.history
         theta = state.best_theta.astype(training.start.theta.dtype, copy=False)
-        network = Network.from_theta(theta, training.start.shape, training.start.gamma)
+        network = training.start.with_theta(theta)
         self._training = training if self.warm_start else None
         for name, value in self._attributes_of(network, training.start).items():
             setattr(self, name, value)
@@ -336,14 +348,14 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         attributes = {name: getattr(network, name[0]) for name in ("A_", "W_", "U_", "V_")}
         if self.output_init == "centred":
             attributes |= {f"{name}_init_": getattr(start, name) for name in "AWUV"}
-        return attributes | {"width_": network.shape.m, "gamma_": network.gamma}
+        return attributes | {"width_": network.shape.m, "gamma_": network.gamma, "depth_": network.depth}
 
     def _adopt(self, network, inputs, target):
         """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
         self._training = FitState(inputs, target, network, self.solver)
         self._set_scaling(inputs, target)
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
-        self.width_, self.gamma_ = network.shape.m, network.gamma
+        self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
         self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())
         self.contraction_, _ = network.contraction(tol=1e-8)
         self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
@@ -392,10 +404,10 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
     def _networks(self) -> list[Network]:
         """Return the fitted network and, with a centred start, the start."""
-        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_)]
+        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_, depth=self.depth_)]
         if hasattr(self, "A_init_"):
             weights = (self.A_init_, self.W_init_, self.U_init_, self.V_init_)
-            networks.append(Network(*weights, gamma=self.gamma_))
+            networks.append(Network(*weights, gamma=self.gamma_, depth=self.depth_))
         return networks
 
     def _raw_predict(self, X) -> np.ndarray:
@@ -438,7 +450,15 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
 
     def _warn_missed(self, missed: int):
-        if missed:
+        if missed and np.isfinite(self.depth_):
+            warnings.warn(
+                f"The last of {self.depth_} layers overflows for {missed} rows, whose predictions are NaN: a "
+                f"layer multiplies norms by up to ‖sA‖₂ = {self.contraction_:.3g}. If the rows are on the "
+                "scale of those of the fit, refit with a smaller gamma or depth.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif missed:
             warnings.warn(
                 f"The equilibrium of {missed} rows was not reached (equilibrium_tol="
                 f"{self.equilibrium_tol!r}); their predictions are those of the best iterate. The "
@@ -449,7 +469,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
 
     def equilibrium(self, X):
-        """Return the equilibrium z of each row.
+        """Return the equilibrium z of each row; at finite depth, the last layer z_L.
 
         Parameters
         ----------
@@ -459,7 +479,8 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         Returns
         -------
         Z : ndarray of shape (n_samples, width_)
-            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``.
+            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``; with ``depth=L``, z_L of
+            the recursion z_l = σ(γ/√m · A z_{l−1} + φ(x)) from z_0 = 0.
         """
         X = self._augment(self._validate_X(X))
         self._require_finite("equilibrium(X)")

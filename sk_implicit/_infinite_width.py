@@ -25,6 +25,7 @@ class InfiniteWidth:
 
     width: float
     gamma: float
+    depth: float
     fit_intercept: bool
     alpha: float | str
     loss: str
@@ -45,6 +46,11 @@ class InfiniteWidth:
 
     def _fit_limit(self, X, Y, weights) -> LimitFit:
         """Train the infinitely wide network on validated rows of positive weight."""
+        if np.isfinite(self.depth):
+            raise ValueError(
+                "width=inf is the limit of the equilibrium, whose kernel is that of infinitely many layers; "
+                f"got depth={self.depth}. Use depth=inf, or a finite width."
+            )
         if not self.gamma < sqrt(2):
             raise ValueError(
                 f"gamma={self.gamma:g} is too large for width=inf: the equilibrium of infinite width has a "
@@ -64,7 +70,7 @@ class InfiniteWidth:
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
         self.dual_coef_ = fit.ridge.dual
-        self.width_, self.gamma_ = np.inf, float(self.gamma)
+        self.width_, self.gamma_, self.depth_ = np.inf, float(self.gamma), np.inf
         self.n_iter_, self.loss_, self.loss_curve_ = 1, fit.loss, [fit.loss]
         self.alpha_ = fit.penalty.relative
         if fit.penalty.score is not None:

@@ -41,6 +41,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input.
+    depth : int or float, default=inf
+        Number of layers L. `numpy.inf` is the equilibrium; an int stops the recursion that leads to it:
+        the prediction is made from z_L, z_l = σ(γ/√m A z_{l−1} + φ) with z_0 = 0, so that 1 means
+        z = φ. Any ``gamma`` will then do, during training too.
     fit_intercept : bool, default=True
         Whether to append a 1 to x and to start from the frequencies of the classes.
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
@@ -127,6 +131,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         The width in use.
     gamma_ : float
         The γ in use.
+    depth_ : int or float
+        The depth in use.
     n_iter_ : int
         Steps taken.
     loss_ : float
@@ -143,9 +149,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Share of the start's loss that the network linearised there explains, leave-one-out; with
         ``alpha="loo"`` only.
     contraction_ : float
-        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium.
+        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium. A finite depth
+        needs no such bound.
     equilibrium_residual_ : float
-        The largest relative residual of the training rows' equilibria.
+        The largest relative residual of the training rows' equilibria; 0 at finite depth.
     validation_scores_ : list of float of length n_iter_
         Minus the log-loss of the held-out rows after each step; with early stopping only.
     best_validation_score_ : float
@@ -182,6 +189,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         *,
         loss="log_loss",
         gamma=0.4,
+        depth=np.inf,
         fit_intercept=True,
         solver="lm",
         relevance=None,
@@ -205,6 +213,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.width = width
         self.loss = loss
         self.gamma = gamma
+        self.depth = depth
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.relevance = relevance

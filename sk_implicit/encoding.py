@@ -24,7 +24,7 @@ from scipy.sparse import issparse
 from .sampling import sample_rows
 
 # Intervals of a feature; distinct values below which it stays as it is (levels, counts, indicators).
-INTERVALS, MIN_DISTINCT = 16, 6
+INTERVALS, MIN_DISTINCT = 32, 6
 # Most columns in all, and fewest intervals of a feature: beyond, no feature is encoded.
 MAX_COLUMNS, MIN_INTERVALS = 512, 4
 # Features beyond which none is encoded: sparse tables of that many columns stay sparse.

@@ -39,6 +39,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit
         exists below √2.
+    depth : int or float, default=inf
+        Number of layers L. `numpy.inf` is the equilibrium; an int stops the recursion that leads to it:
+        the prediction is made from z_L, z_l = σ(γ/√m A z_{l−1} + φ) with z_0 = 0, so that 1 means
+        z = φ. Any ``gamma`` will then do, during training too.
     fit_intercept : bool, default=True
         Whether to append a 1 to x and to centre the targets.
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
@@ -127,6 +131,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         The width in use.
     gamma_ : float
         The γ in use.
+    depth_ : int or float
+        The depth in use.
     n_iter_ : int
         Steps taken.
     loss_ : float
@@ -142,9 +148,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     loo_score_ : float
         Leave-one-out R² of the network linearised at its start; with ``alpha="loo"`` only.
     contraction_ : float
-        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium.
+        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium. A finite depth
+        needs no such bound.
     equilibrium_residual_ : float
-        The largest relative residual of the training rows' equilibria.
+        The largest relative residual of the training rows' equilibria; 0 at finite depth.
     validation_scores_ : list of float of length n_iter_
         R² on the held-out rows after each step; with early stopping only.
     best_validation_score_ : float
@@ -168,6 +175,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     scores, and `equilibrium`. Up to 4000 rows the solution is exact; beyond, 2500 random rows span it
     (Nyström's method), so that memory does not grow with the square of the rows. ``alpha="loo"`` is
     computed from at most 2000 random rows.
+
+    At finite depth the layers share A and are differentiated one by one, exactly as they are computed;
+    ``equilibrium_solver`` is without effect, and a finite ``depth`` with ``width=numpy.inf`` is refused.
+    A step of "lm" then takes up to L² times the products that the part of A in an equilibrium's tangent
+    kernel takes. In a deep network whose layers converge, layers that make no difference to the
+    derivatives (to ``equilibrium_tol``) are put together, and the cost falls to that of the equilibrium.
 
     Beyond 4000 rows, Levenberg-Marquardt steps are solved by preconditioned conjugate gradients to within
     1 % of the loss of the best step, in float32 unless ``equilibrium_tol`` is set below 1e-6, and
@@ -203,6 +216,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         width=500,
         *,
         gamma=0.4,
+        depth=np.inf,
         fit_intercept=True,
         solver="lm",
         relevance="auto",
@@ -225,6 +239,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     ):
         self.width = width
         self.gamma = gamma
+        self.depth = depth
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.relevance = relevance

@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["_limit_moments", "equilibrium", "losses", "sampling", "spectral"],
     ["_limit_table", "encoding", "network"],
-    ["limit", "scaling", "tangent"],
-    ["from_mlp"],
+    ["adjoint", "limit", "scaling"],
+    ["from_mlp", "tangent"],
     ["relevance", "theory"],
     ["training"],
     ["kernel_ridge", "_fit_state"],

@@ -135,8 +135,7 @@ def fitted_states(estimator, X) -> States:
 
 def _double(network: Network) -> Network:
     """Return the network in float64, in which the smallest eigenvalues of its kernel are resolved."""
-    weights = (network.A, network.W, network.U, network.V)
-    return Network(*(part.astype(np.float64, copy=False) for part in weights), gamma=network.gamma)
+    return network.astype(np.float64)
 
 
 def _redrawn(estimator, X, end: Network) -> Network:
@@ -189,6 +188,7 @@ def _draw(estimator, n: int, p: int, n_outputs: int, dtype) -> Network:
         init=estimator.init,
         output_init=estimator.output_init,
         dtype=dtype,
+        depth=estimator.depth,
     )
 
 
