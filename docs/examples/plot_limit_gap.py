@@ -24,8 +24,8 @@ GAMMA = 0.4
 # %%
 # The limit
 # ---------
-# A wide network and its limit differ in nothing but the width. Features stay as they are here: learnt
-# scales (``relevance="auto"``) are followed further by the limit than by narrow networks.
+# A wide network and its limit differ in nothing but the width. Features stay as they are here
+# (``relevance=None``): unit norms and Gaussian weights are the setting of the theory.
 
 
 def regressor(width, **parameters):
