@@ -153,7 +153,7 @@ experiment(
 # (a) yes: the training loss ends the lower the wider the network is. Behind it is the smallest eigenvalue of
 #     the tangent kernel at the start, which grows from a fifth of its limit at width 50 to all of it at
 #     width 4000. In the first tens of steps, when the large eigenvalues are at work, width does not matter,
-#     and from a few times the number of rows on it hardly does later, for the kernel has arrived at its limit;
+#     and from a few times the number of rows on it hardly does later: the kernel has arrived at its limit;
 # (b) yes: ‖A‖/√m moves by less than 0.2 % at width 50 and by less than 0.01 % from width 1000 on, far below
 #     what the certificate allows;
 # (c) yes, in that the test loss never rises during training, at any width and seed. It does not improve with
