@@ -34,7 +34,7 @@ from .training.tangent_system import precision
 # Entries of an (n, m) block in predict: a few tens of MB at any width and number of rows.
 _BLOCK_ENTRIES = 2_000_000
 # Accuracy of predicted equilibria with equilibrium_tol="auto".
-_PREDICT_TOL = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-6}
+_PREDICT_TOL = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
 # Attributes that hold records or sparse arrays, which are saved as plain values.
 _RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
 # Where the HTML representation links to.
