@@ -21,6 +21,7 @@ from ._blas import one_pool
 from ._callbacks import CallbackSupport, FitWatch, Watched
 from ._fit_state import FitState, from_plain, to_plain
 from ._infinite_width import InfiniteWidth
+from ._row_blocks import map_rows, n_missed, network_equilibria, network_outputs
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
 from .network import INITS, OUTPUT_INITS, Network, Shape, draw_network
@@ -67,6 +68,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -409,22 +411,30 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Return the network's output and the number of rows whose equilibrium was missed."""
         F = np.empty((X.shape[0], network.shape.k), dtype=network.A.dtype)
         missed = 0
-        for rows, layers in self._forward_blocks(network, X):
-            F[rows] = network.output(layers)
-            missed += self._missed(layers.result)
+        for rows, (block, missed_in_block) in self._map_blocks(network_outputs, network, X):
+            F[rows] = block
+            missed += missed_in_block
         return F, missed
 
     def _missed(self, result) -> int:
         """Count the rows whose equilibrium was not reached."""
-        if result.converged:
-            return 0
-        return int(np.sum(~(result.residual <= self._tolerance(result.solution.dtype))))
+        return n_missed(result, self._tolerance(result.solution.dtype))
+
+    def _blocks(self, network: Network, n: int):
+        """Cut n rows into blocks, so that memory does not grow with their number."""
+        step = max(1, _BLOCK_ENTRIES // network.shape.m)
+        return (slice(first, first + step) for first in range(0, n, step))
+
+    def _map_blocks(self, function, network: Network, X):
+        """Yield each block of rows with what a function of `_row_blocks` makes of it, in ``n_jobs`` jobs."""
+        return map_rows(
+            function, X, self._blocks(network, X.shape[0]), network,
+            n_jobs=self.n_jobs, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver,
+        )  # fmt: skip
 
     def _forward_blocks(self, network: Network, X):
-        """Run the forward pass on blocks of rows, so that memory does not grow with their number."""
-        step = max(1, _BLOCK_ENTRIES // network.shape.m)
-        for first in range(0, X.shape[0], step):
-            rows = slice(first, first + step)
+        """Run the forward pass on one block of rows after the other."""
+        for rows in self._blocks(network, X.shape[0]):
             yield (
                 rows,
                 network.forward(X[rows], tol=self._tolerance(X.dtype), solver=self.equilibrium_solver),
@@ -459,9 +469,9 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         network = self._networks()[0]
         Z = np.empty((X.shape[0], network.shape.m), dtype=X.dtype)
         missed = 0
-        for rows, layers in self._forward_blocks(network, X):
-            Z[rows] = layers.Z
-            missed += self._missed(layers.result)
+        for rows, (block, missed_in_block) in self._map_blocks(network_equilibria, network, X):
+            Z[rows] = block
+            missed += missed_in_block
         self._warn_missed(missed)
         return Z
 

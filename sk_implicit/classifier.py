@@ -88,6 +88,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply the sample weights. "balanced": inverse to the total
         sample weight of each class.
+    n_jobs : int or None, default=None
+        Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
+        2,000,000 / width rows): threads, unless ``joblib.parallel_config`` names another backend. None is 1
+        unless such a context says otherwise, -1 all processors. No prediction depends on it.
     warm_start : bool, default=False
         Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
         the same solver state and penalty. The estimator then keeps that state.
@@ -190,6 +194,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         validation_fraction=0.1,
         n_iter_no_change=10,
         class_weight=None,
+        n_jobs=None,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -213,6 +218,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
+        self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

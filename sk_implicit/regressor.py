@@ -84,6 +84,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     uncertainty : bool, default=False
         Whether ``fit`` keeps what ``predict(X, return_std=True)`` needs: the training rows (beyond 4000
         of them, 2500 random ones), their Jacobian, and a factorised kernel matrix.
+    n_jobs : int or None, default=None
+        Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
+        2,000,000 / width rows): threads, unless ``joblib.parallel_config`` names another backend. None is 1
+        unless such a context says otherwise, -1 all processors. No prediction depends on it.
     warm_start : bool, default=False
         Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
         the same solver state and penalty. The estimator then keeps that state.
@@ -210,6 +214,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         validation_fraction=0.1,
         n_iter_no_change=10,
         uncertainty=False,
+        n_jobs=None,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -232,6 +237,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.uncertainty = uncertainty
+        self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
