@@ -451,7 +451,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
                 stacklevel=4,
             )
 
-    def equilibrium(self, X):
+    def equilibrium(self, X) -> np.ndarray:
         """Return the equilibrium z of each row.
 
         Parameters

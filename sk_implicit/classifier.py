@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
@@ -198,7 +200,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         warm_start=False,
         random_state=None,
         verbose=0,
-    ):
+    ) -> None:
         self.width = width
         self.loss = loss
         self.gamma = gamma
@@ -224,7 +226,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Train the network.
 
         Parameters
@@ -332,7 +334,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         """Return the network's outputs, (n, 1) or (n, n_classes)."""
         return self._unscale(self._raw_predict(self._validate_X(X)))
 
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return the scores that decide between the classes.
 
         Parameters
@@ -350,7 +352,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         F = self._outputs(X)
         return F.ravel() if F.shape[1] == 1 else F
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the classes.
 
         Parameters
@@ -366,7 +368,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         F = self._outputs(X)
         return self.classes_[(F[:, 0] > 0).astype(int) if F.shape[1] == 1 else np.argmax(F, axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Predict the probabilities of the classes.
 
         Parameters
@@ -381,7 +383,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         """
         return self._probabilities(self._outputs(X))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X) -> np.ndarray:
         """Predict the logarithms of the probabilities of the classes.
 
         Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, Self, overload
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -218,7 +220,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         warm_start=False,
         random_state=None,
         verbose=0,
-    ):
+    ) -> None:
         self.width = width
         self.gamma = gamma
         self.fit_intercept = fit_intercept
@@ -243,7 +245,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Train the network.
 
         Parameters
@@ -273,7 +275,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         return self
 
     @classmethod
-    def from_mlp(cls, mlp):
+    def from_mlp(cls, mlp) -> Self:
         """Return an implicit network with the predictions of a fitted ReLU `MLPRegressor`.
 
         Its equilibrium holds all layers of the perceptron at once; A is strictly block triangular, so
@@ -325,6 +327,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         model._flat_y = mlp.n_outputs_ == 1
         model._adopt(embedded.network, embedded.inputs, embedded.target)
         return model
+
+    @overload
+    def predict(self, X, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
 
     def predict(self, X, return_std=False):
         """Predict the targets.

@@ -55,6 +55,7 @@ def directory_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.filterwarnings(r"ignore:The set_\w+ function")  # matplotlib's, when SHAP is imported
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_page(page, monkeypatch):
     for package in NEEDS.get(page.name, []):
@@ -63,7 +64,7 @@ def test_page(page, monkeypatch):
     from sk_implicit import training
 
     monkeypatch.setattr(training, "SOLVERS", dict(training.SOLVERS))  # a page registers one
-    names: dict = {}
+    names: dict = {"__name__": "__main__"}
     for block in blocks(text):
         exec(compile(block, str(page), "exec"), names)
     run_doctest(doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0))

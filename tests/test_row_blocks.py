@@ -45,7 +45,8 @@ def test_jobs_change_no_bit_of_a_fit_and_of_a_classifier():
     classes = np.array(["no", "yes"])[(y > 0).astype(int)]
     options = {"width": 30, "max_iter": 5, "early_stopping": True, "random_state": 0}
     one, two = (
-        ImplicitReLUClassifier(n_jobs=jobs, validation_fraction=0.5, **options).fit(X, classes) for jobs in (1, 2)
+        ImplicitReLUClassifier(n_jobs=jobs, validation_fraction=0.5, **options).fit(X, classes)
+        for jobs in (1, 2)
     )
     assert_array_equal(one.A_, two.A_)
     assert_array_equal(one.predict_proba(ROWS), two.predict_proba(ROWS))
