@@ -109,6 +109,8 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         self._forget()
         if self._at_infinity:
             self._fit_limit(X, Y, weights)
+            if self.verbose:
+                self._print_line(1, self.loss_, "closed form")
             watch.ends_fit()
             return
         rng = check_random_state(self.random_state)
@@ -362,13 +364,14 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _print_step(self, progress) -> None:
         """Print one line for the step just taken."""
         history = progress.history
-        line = (
-            f"[{type(self).__name__}] step {progress.n_iter:4d}  loss {history.loss[-1]:.6e}  "
-            f"contraction {history.contraction[-1]:.4f}"
-        )
+        rest = f"contraction {history.contraction[-1]:.4f}"
         if history.validation_score:
-            line += f"  validation score {history.validation_score[-1]:.6f}"
-        print(line, file=sys.stdout, flush=True)
+            rest += f"  validation score {history.validation_score[-1]:.6f}"
+        self._print_line(progress.n_iter, history.loss[-1], rest)
+
+    def _print_line(self, step: int, loss: float, rest: str) -> None:
+        """Print the line of one step, on the standard output as scikit-learn does."""
+        print(f"[{type(self).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", file=sys.stdout, flush=True)
 
     # -------------------------------------------------------------- predict
 

@@ -82,6 +82,16 @@ def check_the_solver_of_the_page(factory) -> None:
     assert state.history.loss[-1] < 0.5 * state.history.loss[0]
 
 
+@pytest.mark.parametrize("module", ["", ".theory", ".display", ".equilibrium", ".onnx"])
+def test_reference_holds_every_public_name(module):
+    public = importlib.import_module(f"sk_implicit{module}").__all__
+    listed = re.findall(
+        r"(?m)^(?: {3}|``sk_implicit\.(?:\w+\.)?)(\w+)(?:``)?$",
+        (DOCS / "api.rst").read_text(encoding="utf-8"),
+    )
+    assert set(public) <= set(listed)
+
+
 def test_readme(capsys):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
