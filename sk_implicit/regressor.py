@@ -6,7 +6,7 @@ from typing import Literal, Self, overload
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ._base import BaseImplicitReLU, validate_weights
 from ._predictive import PredictiveUncertainty
@@ -268,7 +268,11 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
             multi_output=True, y_numeric=True,
         )  # fmt: skip
         weights = validate_weights(sample_weight, X)
-        Y = y.reshape(len(y), -1).astype(np.float64)
+        with np.errstate(over="ignore"):
+            Y = y.reshape(len(y), -1).astype(np.float64)
+        assert_all_finite(
+            Y, input_name="y"
+        )  # extended precision is not checked before, and may overflow here
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
         self._fit_network(X, Y, weights, _weighted_r2, watch)

@@ -15,7 +15,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.inspection import partial_dependence
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import sk_implicit
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
@@ -47,14 +47,15 @@ def test_weights_are_routed_through_pipeline_and_search(cls, routing):
     weights = np.tile([1.0, 0.0], 20)
     folds = np.arange(40) // 2 % 2
     options = {"cv": PredefinedSplit(folds), "params": {"sample_weight": weights}}
-    scores = cross_val_score(make_pipeline(model), X, targets(cls), **options)
+    scores = cross_val_score(model, X, targets(cls), **options)
     kept = weights > 0
     expected = cross_val_score(small(cls), X[kept], targets(cls)[kept], cv=PredefinedSplit(folds[kept]))
     assert_allclose(scores, expected, rtol=1e-10)
-    search = GridSearchCV(make_pipeline(model), {f"{cls.__name__.lower()}__gamma": [0.2]}, cv=2)
-    search.fit(X, targets(cls), sample_weight=weights)
     alone = small(cls, gamma=0.2).fit(X, targets(cls), weights)
+    search = GridSearchCV(model, {"gamma": [0.2]}, cv=2).fit(X, targets(cls), sample_weight=weights)
     assert_array_equal(search.predict(X), alone.predict(X))
+    pipe = make_pipeline(FunctionTransformer(), model.set_params(gamma=0.2))
+    assert_array_equal(pipe.fit(X, targets(cls), sample_weight=weights).predict(X), alone.predict(X))
 
 
 def test_standard_deviations_are_routed(routing):

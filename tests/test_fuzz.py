@@ -121,6 +121,13 @@ def fits(make, X, y, *weights) -> bool:
     return True
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "1e4000"])
+def test_targets_in_extended_precision(value):
+    y = np.array([0, 1, 2, value], dtype=np.longdouble)
+    with pytest.raises(ValueError, match=r"Input y contains (NaN|infinity)"):
+        regressor().fit(np.eye(4), y)
+
+
 def regressor(**options):
     return ImplicitReLURegressor(**{"width": 5, "max_iter": 3, "random_state": 0} | options)
 
