@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import __version__
@@ -25,19 +25,19 @@ from ._row_blocks import map_rows, n_missed, network_equilibria, network_outputs
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
 from .network import INITS, OUTPUT_INITS, Network, Shape, draw_network
+from .relevance import choose_inputs
 from .sampling import distinct_rows
 from .scaling import InputScaling, TargetScaling
 from .training import MESSAGES, SOLVERS, History, Objective, train
 from .training.penalty import choose_penalty
 from .training.tangent_system import precision
-from .training.tempering import choose_inputs
 
 # Entries of an (n, m) block in predict: a few tens of MB at any width and number of rows.
 _BLOCK_ENTRIES = 2_000_000
 # Accuracy of predicted equilibria with equilibrium_tol="auto".
 _PREDICT_TOL = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-6}
 # Attributes that hold records or sparse arrays, which are saved as plain values.
-_RECORDS = ("_training", "_posterior", "X_fit_")
+_RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
 # Where the HTML representation links to.
 _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
 # Beyond this γ a wide random network has no stable equilibrium (mean-field limit, √2).
@@ -53,9 +53,10 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             Interval(RealNotInt, 0, None, closed="right"),
         ],
         "gamma": [Interval(Real, 0, None, closed="neither")],
+        "depth": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "fit_intercept": ["boolean"],
         "solver": [StrOptions(set(SOLVERS))],
-        "relevance": [StrOptions({"auto"}), None],
+        "relevance": [StrOptions({"auto", "linear"}), None],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
         "init": [StrOptions(set(INITS))],
         "output_init": [StrOptions(set(OUTPUT_INITS))],
@@ -125,8 +126,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             training = self._check_continues(previous, X, Y)
         start, state = training.start, training.state
 
-        self.input_scale_, self.bias_ = training.inputs.scale, training.inputs.bias
-        self.y_mean_, self.y_scale_ = training.target.mean, training.target.scale
+        self._set_scaling(training.inputs, training.target)
         objective = self._objective(training, X, Y, weights)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
@@ -192,18 +192,28 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Measure the scales and draw the network, before the first step."""
         n, d = X.shape
         m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
-        shape = Shape(m=m, p=d + self.fit_intercept, k=Y.shape[1])
-        _require_memory(shape, X.dtype, self.width)
+        _require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
+        inputs = self._choose_inputs(X, Y, weights)
+        shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])
         target = self._target_scaling(Y, weights)
         start = draw_network(
-            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype
-        )
-        if self.relevance == "auto":
-            centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
-            inputs = choose_inputs(X, centred, weights, start, bias=self.fit_intercept)
-        else:
-            inputs = InputScaling.of(X, weights, columns=np.ones(d), bias=float(self.fit_intercept))
+            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
+            depth=np.inf if np.isinf(self.depth) else int(self.depth),
+        )  # fmt: skip
         return FitState(inputs=inputs, target=target, start=start, solver=self.solver)
+
+    def _choose_inputs(self, X, Y, weights) -> InputScaling:
+        """Return what the network is to see of X."""
+        return choose_inputs(
+            X, Y, weights, gamma=self.gamma, bias=self.fit_intercept, relevance=self.relevance
+        )
+
+    def _set_scaling(self, inputs: InputScaling, target):
+        """Store the scaling of inputs and targets."""
+        self._inputs = inputs
+        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
+        self.knots_, self.encoded_mean_ = inputs.knots(), inputs.encoded_mean()
+        self.y_mean_, self.y_scale_ = target.mean, target.scale
 
     def _target_scaling(self, Y, weights):
         """Return what takes targets to the network's scale, and predictions back."""
@@ -216,13 +226,14 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _check_continues(self, training, X, Y):
         """Refuse to continue a fit with parameters or data that it cannot be continued with."""
         start = training.start
-        n_outputs, n_inputs = Y.shape[1], X.shape[1] + self.fit_intercept
         wrong = [
             f"{what} was {was} and is now {now}"
             for what, was, now in (
                 ("gamma", start.gamma, self.gamma),
-                ("the number of inputs", start.shape.p, n_inputs),
-                ("the number of outputs", start.shape.k, n_outputs),
+                ("depth", start.depth, self.depth),
+                ("the number of inputs", training.inputs.n_features, X.shape[1]),
+                ("fit_intercept", training.inputs.bias != 0, bool(self.fit_intercept)),
+                ("the number of outputs", start.shape.k, Y.shape[1]),
                 ("the dtype of X", start.theta.dtype, X.dtype),
             )
             if was != now
@@ -273,15 +284,24 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
     def _augment(self, X):
         """Return what the network sees of X."""
-        return InputScaling(self.input_scale_, self.bias_).apply(X)
+        return self._inputs.apply(X)
 
     def _unscale(self, F):
         """Return predictions on the user's scale."""
         return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
 
     def _check_start(self, first):
-        """Refuse a start that has no equilibrium to train from."""
+        """Refuse a start that has no equilibrium, or no last layer, to train from."""
         result = first.layers.result
+        if np.isfinite(self.depth):
+            missed = int(first.layers.out_of_range().sum())
+            if missed == 0:
+                return
+            raise ValueError(
+                f"gamma={self.gamma:g} is too large for depth={self.depth}: the last layer of the random "
+                f"start overflows for {missed} of {len(result.residual)} rows (a layer multiplies norms by "
+                f"up to ‖sA‖₂ = {first.contraction:.3g}). Use a smaller gamma or a smaller depth."
+            )
         if result.converged:
             return
         missed = self._missed(result)
@@ -296,7 +316,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Keep the trained network and what is to be known of it, and word the status."""
         state, history = training.state, training.state.history
         theta = state.best_theta.astype(training.start.theta.dtype, copy=False)
-        network = Network.from_theta(theta, training.start.shape, training.start.gamma)
+        network = training.start.with_theta(theta)
         self._training = training if self.warm_start else None
         for name, value in self._attributes_of(network, training.start).items():
             setattr(self, name, value)
@@ -332,15 +352,14 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         attributes = {name: getattr(network, name[0]) for name in ("A_", "W_", "U_", "V_")}
         if self.output_init == "centred":
             attributes |= {f"{name}_init_": getattr(start, name) for name in "AWUV"}
-        return attributes | {"width_": network.shape.m, "gamma_": network.gamma}
+        return attributes | {"width_": network.shape.m, "gamma_": network.gamma, "depth_": network.depth}
 
     def _adopt(self, network, inputs, target):
         """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
         self._training = FitState(inputs, target, network, self.solver)
-        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
-        self.y_mean_, self.y_scale_ = target.mean, target.scale
+        self._set_scaling(inputs, target)
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
-        self.width_, self.gamma_ = network.shape.m, network.gamma
+        self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
         self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())
         self.contraction_, _ = network.contraction(tol=1e-8)
         self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
@@ -390,10 +409,10 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
     def _networks(self) -> list[Network]:
         """Return the fitted network and, with a centred start, the start."""
-        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_)]
+        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_, depth=self.depth_)]
         if hasattr(self, "A_init_"):
             weights = (self.A_init_, self.W_init_, self.U_init_, self.V_init_)
-            networks.append(Network(*weights, gamma=self.gamma_))
+            networks.append(Network(*weights, gamma=self.gamma_, depth=self.depth_))
         return networks
 
     def _raw_predict(self, X) -> np.ndarray:
@@ -444,7 +463,15 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
 
     def _warn_missed(self, missed: int):
-        if missed:
+        if missed and np.isfinite(self.depth_):
+            warnings.warn(
+                f"The last of {self.depth_} layers overflows for {missed} rows, whose predictions are NaN: a "
+                f"layer multiplies norms by up to ‖sA‖₂ = {self.contraction_:.3g}. If the rows are on the "
+                "scale of those of the fit, refit with a smaller gamma or depth.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif missed:
             warnings.warn(
                 f"The equilibrium of {missed} rows was not reached (equilibrium_tol="
                 f"{self.equilibrium_tol!r}); their predictions are those of the best iterate. The "
@@ -455,7 +482,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
 
     def equilibrium(self, X) -> np.ndarray:
-        """Return the equilibrium z of each row.
+        """Return the equilibrium z of each row; at finite depth, the last layer z_L.
 
         Parameters
         ----------
@@ -465,7 +492,8 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         Returns
         -------
         Z : ndarray of shape (n_samples, width_)
-            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``.
+            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``; with ``depth=L``, z_L of
+            the recursion z_l = σ(γ/√m · A z_{l−1} + φ(x)) from z_0 = 0.
         """
         X = self._augment(self._validate_X(X))
         self._require_finite("equilibrium(X)")

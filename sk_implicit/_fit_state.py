@@ -62,7 +62,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: to_plain(part) for name, part in value.items()}
     if isinstance(value, Network):
-        return {_CLASS: _name(value), "theta": value.theta, "shape": list(value.shape), "gamma": value.gamma}
+        sizes = {"shape": list(value.shape), "gamma": value.gamma, "depth": value.depth}
+        return {_CLASS: _name(value), "theta": value.theta} | sizes
     if isinstance(value, Enum):
         return {_CLASS: _name(value), "value": value.value}
     if is_dataclass(value):
@@ -87,7 +88,7 @@ def from_plain(value: Any) -> Any:
         return csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"]))
     cls = _class(value[_CLASS])
     if cls is Network:
-        return Network.from_theta(parts["theta"], Shape(*parts["shape"]), parts["gamma"])
+        return Network.from_theta(parts["theta"], Shape(*parts["shape"]), parts["gamma"], parts["depth"])
     return cls(**parts)
 
 

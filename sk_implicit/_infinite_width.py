@@ -11,8 +11,6 @@ from scipy.sparse import csr_array, issparse
 
 from ._row_blocks import limit_outputs, map_rows
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
-from .relevance import learn_relevance
-from .scaling import InputScaling, TargetScaling
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
 _FINITE_ONLY = (
@@ -27,12 +25,14 @@ class InfiniteWidth:
 
     width: float
     gamma: float
+    depth: float
     fit_intercept: bool
-    relevance: str | None
     alpha: float | str
     loss: str
     n_jobs: int | None
     _target_scaling: Callable[..., Any]
+    _choose_inputs: Callable[..., Any]
+    _set_scaling: Callable[..., Any]
     _loss: Callable[..., Any]
 
     def _forget(self):
@@ -47,6 +47,11 @@ class InfiniteWidth:
 
     def _fit_limit(self, X, Y, weights) -> LimitFit:
         """Train the infinitely wide network on validated rows of positive weight."""
+        if np.isfinite(self.depth):
+            raise ValueError(
+                "width=inf is the limit of the equilibrium, whose kernel is that of infinitely many layers; "
+                f"got depth={self.depth}. Use depth=inf, or a finite width."
+            )
         if not self.gamma < sqrt(2):
             raise ValueError(
                 f"gamma={self.gamma:g} is too large for width=inf: the equilibrium of infinite width has a "
@@ -58,21 +63,15 @@ class InfiniteWidth:
                 "width=inf is trained in closed form, which takes the squared error; got "
                 f"loss={self.loss!r}. Use loss='squared_error', or a finite width."
             )
-        columns, bias = np.ones(X.shape[1]), float(self.fit_intercept)
-        if self.relevance == "auto":
-            centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
-            learnt = learn_relevance(X, centred, weights, gamma=self.gamma, bias=self.fit_intercept)
-            columns, bias = learnt.columns, learnt.bias
-        inputs = InputScaling.of(X, weights, columns=columns, bias=bias)
-        self.input_scale_, self.bias_ = inputs.scale, inputs.bias
-        self.y_mean_, self.y_scale_ = target.mean, target.scale
+        inputs = self._choose_inputs(X, Y, weights)
+        self._set_scaling(inputs, target)
         X = inputs.apply(X)
         fit = fit_limit(X, target.apply(Y, np.float64), weights, gamma=self.gamma, alpha=self.alpha)
 
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
         self.dual_coef_ = fit.ridge.dual
-        self.width_, self.gamma_ = np.inf, float(self.gamma)
+        self.width_, self.gamma_, self.depth_ = np.inf, float(self.gamma), np.inf
         self.n_iter_, self.loss_, self.loss_curve_ = 1, fit.loss, [fit.loss]
         self.alpha_ = fit.penalty.relative
         if fit.penalty.score is not None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ._base import BaseImplicitReLU
+from .adjoint import Term
 from .equilibrium import EquilibriumResult, Status
-from .network import Layers
+from .network import Layers, Network
 from .tangent import TangentFeatures
 from .uncertainty import Posterior, limit_posterior, limit_variance, tangent_posterior, tangent_variance
 
@@ -33,8 +34,7 @@ class PredictiveUncertainty(BaseImplicitReLU):
             tangent, drift, point.residual, objective.weights, training.penalty.absolute
         )
         self._keep_posterior(posterior)
-        layers = spanning.layers
-        self._posterior |= {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z, "Lambda": spanning.Lambda}
+        self._posterior |= _to_arrays(spanning)
 
     def _keep_posterior(self, posterior: Posterior):
         """Store plain arrays, and the noise on the targets' scale."""
@@ -51,15 +51,32 @@ class PredictiveUncertainty(BaseImplicitReLU):
                 variance[rows] = limit_variance(posterior, self.X_fit_, X[rows], gamma=self.gamma_)
             return variance
         network = self._networks()[0]
-        kept = self._posterior
-        reached = EquilibriumResult(
-            kept["Z"], 0, np.zeros(len(kept["Z"])), Status.CONVERGED, solver="", n_products=0.0
-        )
-        layers = Layers(kept["X"], kept["Phi"], kept["Z"], reached)
-        spanning = TangentFeatures(network, layers, kept["Lambda"])
+        spanning = _from_arrays(network, self._posterior)
         for rows, layers in self._forward_blocks(network, X):
             new = TangentFeatures.at(
                 network, layers, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver
             )
             variance[rows] = tangent_variance(posterior, spanning, new)
         return variance
+
+
+def _to_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:
+    """Return the Jacobian's factors as plain arrays; the network, which the estimator has, aside."""
+    layers = tangent.layers
+    arrays = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
+    for number, (left, right) in enumerate(tangent.terms):
+        arrays[f"left_{number}"] = left
+        if right is not None:
+            arrays[f"right_{number}"] = right
+    return arrays
+
+
+def _from_arrays(network: Network, arrays: dict[str, np.ndarray]) -> TangentFeatures:
+    """Return what `_to_arrays` was made from."""
+    Z = arrays["Z"]
+    reached = EquilibriumResult(Z, 0, np.zeros(len(Z)), Status.CONVERGED, solver="", n_products=0.0)
+    terms, number = [], 0
+    while f"left_{number}" in arrays:
+        terms.append(Term(arrays[f"left_{number}"], arrays.get(f"right_{number}")))
+        number += 1
+    return TangentFeatures(network, Layers(arrays["X"], arrays["Phi"], Z, reached), tuple(terms))

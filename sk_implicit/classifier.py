@@ -43,16 +43,21 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input.
+    depth : int or float, default=inf
+        Number of layers L. `numpy.inf` is the equilibrium; an int stops the recursion that leads to it:
+        the prediction is made from z_L, z_l = σ(γ/√m A z_{l−1} + φ) with z_0 = 0, so that 1 means
+        z = φ. Any ``gamma`` will then do, during training too.
     fit_intercept : bool, default=True
         Whether to append a 1 to x and to start from the frequencies of the classes.
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
         How the network is trained: Levenberg-Marquardt (generalised Gauss-Newton) in function space;
         full-batch gradient descent; minibatch Adam; limited-memory BFGS.
-    relevance : "auto" or None, default=None
-        None takes the features as they are. "auto" learns one scale per feature, before the network is
+    relevance : {"auto", "linear"} or None, default=None
+        None takes the features as they are. "linear" learns one scale per feature, before the network is
         drawn, by the marginal likelihood of the infinitely wide network (automatic relevance
         determination), with the classes' indicators as its targets: features that do not matter
-        shrink. Probabilities tend to be less calibrated with it.
+        shrink. "auto" adds a piecewise-linear encoding of the features, as for `ImplicitReLURegressor`.
+        Probabilities tend to be less calibrated with either.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -108,12 +113,19 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         The classes, sorted.
     A_ : ndarray of shape (width_, width_)
         Weights of the equilibrium.
-    W_ : ndarray of shape (width_, n_features_in_ + 1)
-        Weights of the feature map; the last column is the bias (absent with ``fit_intercept=False``).
+    W_ : ndarray of shape (width_, n_inputs + 1)
+        Weights of the feature map, for the features and, with ``relevance="auto"``, their encoded columns;
+        the last column is the bias (absent with ``fit_intercept=False``).
     U_, V_ : ndarray of shape (1, width_) or (n_classes, width_)
         Output weights; one row for two classes.
     A_init_, W_init_, U_init_, V_init_ : ndarray
         The start, which predictions subtract; with ``output_init="centred"`` only.
+    input_scale_ : ndarray of shape (n_inputs,)
+        What the features and the encoded columns are divided by.
+    bias_ : float
+        The constant that is appended to every row; 0 with ``fit_intercept=False``.
+    knots_, encoded_mean_ : list of n_features_in_ ndarrays, ndarray
+        The piecewise-linear encoding of the features, as in `ImplicitReLURegressor`.
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
         What the network's outputs are multiplied by (1 for the cross-entropy) and shifted by: the
         log-odds of the classes in the training rows, or the mean of the ±1 targets.
@@ -125,6 +137,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         The width in use.
     gamma_ : float
         The γ in use.
+    depth_ : int or float
+        The depth in use.
     n_iter_ : int
         Steps taken.
     loss_ : float
@@ -141,9 +155,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Share of the start's loss that the network linearised there explains, leave-one-out; with
         ``alpha="loo"`` only.
     contraction_ : float
-        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium.
+        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium. A finite depth
+        needs no such bound.
     equilibrium_residual_ : float
-        The largest relative residual of the training rows' equilibria.
+        The largest relative residual of the training rows' equilibria; 0 at finite depth.
     validation_scores_ : list of float of length n_iter_
         Minus the log-loss of the held-out rows after each step; with early stopping only.
     best_validation_score_ : float
@@ -180,6 +195,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         *,
         loss="log_loss",
         gamma=0.4,
+        depth=np.inf,
         fit_intercept=True,
         solver="lm",
         relevance=None,
@@ -204,6 +220,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.width = width
         self.loss = loss
         self.gamma = gamma
+        self.depth = depth
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.relevance = relevance

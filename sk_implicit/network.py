@@ -6,6 +6,9 @@ For one row x̃ of the augmented input, width m, s = γ/√m and σ(t) = max(t, 
     z = σ(s A z + φ)        equilibrium
     f = U z + V φ           prediction
 
+At finite depth L, z_L of the recursion z_l = σ(s A z_{l−1} + φ) from z_0 = 0 takes the place of the
+equilibrium, which is its limit: one layer is z_1 = φ.
+
 Everything is batched: rows are samples. Shapes used throughout the package:
 
 =========== ============ =====================================================
@@ -13,7 +16,7 @@ Everything is batched: rows are samples. Shapes used throughout the package:
 ``A``       (m, m)       weights of the equilibrium
 ``W``       (m, p)       weights of the feature map
 ``U, V``    (k, m)       output weights
-``Phi, Z``  (n, m)       feature map and equilibrium
+``Phi, Z``  (n, m)       feature map, and equilibrium (or last layer)
 ``F``       (n, k)       predictions
 =========== ============ =====================================================
 
@@ -27,12 +30,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
+from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from .equilibrium import EquilibriumOperator, EquilibriumResult, solve
+from .equilibrium.recursion import recur
 from .spectral import operator_norm
 
 INITS = ("gaussian", "bernoulli")
@@ -61,7 +65,7 @@ class Layers:
     X : (n, p) array or CSR array
         Augmented inputs.
     Phi, Z : (n, m) arrays
-        Feature map and equilibrium.
+        Feature map, and equilibrium or last layer.
     result : EquilibriumResult
         How the equilibrium was reached.
     """
@@ -75,6 +79,10 @@ class Layers:
         """Return the same layers for a subset of the rows."""
         return Layers(self.X[rows], self.Phi[rows], self.Z[rows], self.result)
 
+    def out_of_range(self) -> np.ndarray:
+        """Mark rows that are too large to train on, (n,): the kernel holds products of four entries of Z."""
+        return ~(self.Z.max(axis=1) <= np.finfo(self.Z.dtype).max ** 0.25)
+
 
 class Network:
     """A ReLU implicit network: four weight matrices, or one flat vector with named views.
@@ -85,6 +93,8 @@ class Network:
         The weights.
     gamma : float
         Scale γ of the equilibrium's weights.
+    depth : int or float, default=inf
+        Number of layers L; infinite for the equilibrium.
 
     Notes
     -----
@@ -92,14 +102,15 @@ class Network:
     the scaled operator of the equilibrium) is made once, at first use.
     """
 
-    def __init__(self, A, W, U, V, *, gamma: float):
-        self.A, self.W, self.U, self.V, self.gamma = A, W, U, V, gamma
+    def __init__(self, A, W, U, V, *, gamma: float, depth: float = inf):
+        self.A, self.W, self.U, self.V = A, W, U, V
+        self.gamma, self.depth = gamma, depth
         self.shape = Shape(m=A.shape[0], p=W.shape[1], k=U.shape[0])
 
     @classmethod
-    def from_theta(cls, theta: np.ndarray, shape: Shape, gamma: float) -> Network:
+    def from_theta(cls, theta: np.ndarray, shape: Shape, gamma: float, depth: float = inf) -> Network:
         """View a flat vector (A, W, U and V one after the other, row by row) as a network."""
-        network = cls(*weight_views(theta, shape), gamma=gamma)
+        network = cls(*weight_views(theta, shape), gamma=gamma, depth=depth)
         network.__dict__["theta"] = theta
         return network
 
@@ -107,7 +118,15 @@ class Network:
         """Return the network in another precision: itself, if it is in it already."""
         if self.theta.dtype == dtype:
             return self
-        return Network.from_theta(self.theta.astype(dtype), self.shape, self.gamma)
+        return self.with_theta(self.theta.astype(dtype))
+
+    def with_theta(self, theta: np.ndarray) -> Network:
+        """Return the network with other weights, all of them."""
+        return Network.from_theta(theta, self.shape, self.gamma, self.depth)
+
+    def with_outputs(self, U: np.ndarray, V: np.ndarray) -> Network:
+        """Return the network with other output weights."""
+        return Network(self.A, self.W, U, V, gamma=self.gamma, depth=self.depth)
 
     @cached_property
     def theta(self) -> np.ndarray:
@@ -129,7 +148,7 @@ class Network:
 
     @cached_property
     def operator(self) -> EquilibriumOperator:
-        """What the equilibrium solvers need of A, made once."""
+        """What the layers and the equilibrium solvers need of A, made once."""
         return EquilibriumOperator(self.A, self.gamma)
 
     def contraction(self, v0: np.ndarray | None = None, tol: float = 1e-4):
@@ -145,8 +164,11 @@ class Network:
         return Phi
 
     def forward(self, X, *, tol: float, solver: str = "auto", max_iter: int = 500, Z0=None) -> Layers:
-        """Compute feature map and equilibrium of the rows of X."""
+        """Compute feature map and equilibrium of the rows of X; at finite depth, exactly its layers."""
         Phi = self.feature_map(X)
+        if isfinite(self.depth):
+            result = recur(self.operator, Phi, int(self.depth))
+            return Layers(X, Phi, result.solution, result)
         result = solve(self.operator, Phi, gamma=self.gamma, solver=solver, tol=tol, max_iter=max_iter, Z0=Z0)
         return Layers(X, Phi, result.solution, result)
 
@@ -174,6 +196,7 @@ def draw_network(
     init: str = "gaussian",
     output_init: str = "centred",
     dtype=np.float64,
+    depth: float = inf,
 ) -> Network:
     """Draw the random start of [1]_.
 
@@ -192,6 +215,8 @@ def draw_network(
         U and V: standard normal ("centred" and "gaussian"), or zero.
     dtype : numpy dtype, default=float64
         Precision of the weights.
+    depth : int or float, default=inf
+        Number of layers.
     """
     theta = np.empty(shape.n_weights, dtype=dtype)
     A, W, U, V = weight_views(theta, shape)
@@ -202,4 +227,4 @@ def draw_network(
             part[...] = rng.standard_normal(part.shape)
     for part in (U, V):
         part[...] = 0 if output_init == "zero" else rng.standard_normal(part.shape)
-    return Network.from_theta(theta, shape, gamma)
+    return Network.from_theta(theta, shape, gamma, depth)

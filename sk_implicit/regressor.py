@@ -41,15 +41,21 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit
         exists below √2.
+    depth : int or float, default=inf
+        Number of layers L. `numpy.inf` is the equilibrium; an int stops the recursion that leads to it:
+        the prediction is made from z_L, z_l = σ(γ/√m A z_{l−1} + φ) with z_0 = 0, so that 1 means
+        z = φ. Any ``gamma`` will then do, during training too.
     fit_intercept : bool, default=True
         Whether to append a 1 to x and to centre the targets.
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
         How the network is trained: Levenberg-Marquardt in function space; full-batch gradient descent
         (the algorithm of [1]_); minibatch Adam; limited-memory BFGS.
-    relevance : "auto" or None, default="auto"
-        "auto" learns one scale per feature by the marginal likelihood of the infinitely wide network
-        (automatic relevance determination), on at most 500 rows, and follows it as far as the
-        leave-one-out error of the linearised network says. None takes the features as they are.
+    relevance : {"auto", "linear"} or None, default="auto"
+        "linear" learns one scale per feature by the marginal likelihood of the infinitely wide network
+        (automatic relevance determination), on at most 500 rows. "auto" does the same, and features of at
+        least 6 distinct values also enter through a piecewise-linear encoding along their quantiles, with
+        a scale of its own: the network can follow steps and is robust to outliers. (Up to 512 features,
+        128 of them encoded; beyond, "auto" is "linear".) None takes the features as they are.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -102,14 +108,21 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     ----------
     A_ : ndarray of shape (width_, width_)
         Weights of the equilibrium.
-    W_ : ndarray of shape (width_, n_features_in_ + 1)
-        Weights of the feature map; the last column is the bias (absent with ``fit_intercept=False``).
+    W_ : ndarray of shape (width_, n_inputs + 1)
+        Weights of the feature map. The inputs are the n_features_in_ features and, with
+        ``relevance="auto"``, their encoded columns; the last column is the bias (absent with
+        ``fit_intercept=False``).
     U_, V_ : ndarray of shape (n_outputs_, width_)
         Output weights.
     A_init_, W_init_, U_init_, V_init_ : ndarray
         The start, which predictions subtract; with ``output_init="centred"`` only.
-    input_scale_ : ndarray of shape (n_features_in_,)
-        What the columns of X are divided by: a common scale over the feature's learnt relevance.
+    input_scale_ : ndarray of shape (n_inputs,)
+        What the features and the encoded columns are divided by: a common scale over the learnt relevance.
+    knots_ : list of n_features_in_ ndarrays
+        Knots e_0 < … < e_K of each feature, none where it enters as itself only. Its encoded columns are
+        min(max((x − e_{i−1})/(e_i − e_{i−1}), 0), 1) − mean; those of all features stand side by side.
+    encoded_mean_ : ndarray of shape (n_inputs - n_features_in_,)
+        What is subtracted from the encoded columns.
     bias_ : float
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
@@ -124,6 +137,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         The width in use.
     gamma_ : float
         The γ in use.
+    depth_ : int or float
+        The depth in use.
     n_iter_ : int
         Steps taken.
     loss_ : float
@@ -139,9 +154,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     loo_score_ : float
         Leave-one-out R² of the network linearised at its start; with ``alpha="loo"`` only.
     contraction_ : float
-        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium.
+        ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium. A finite depth
+        needs no such bound.
     equilibrium_residual_ : float
-        The largest relative residual of the training rows' equilibria.
+        The largest relative residual of the training rows' equilibria; 0 at finite depth.
     validation_scores_ : list of float of length n_iter_
         R² on the held-out rows after each step; with early stopping only.
     best_validation_score_ : float
@@ -149,7 +165,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     noise_std_ : ndarray of shape (n_outputs_,)
         Standard deviation of an observation of weight 1 around its expectation, on the targets' scale;
         with ``uncertainty=True`` only.
-    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_features_in_ + 1)
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + 1)
         Scaled and augmented training rows that predictions are computed from; with infinite width only.
     dual_coef_ : ndarray of shape (n_landmarks, n_outputs_)
         Their coefficients: scaled predictions are the kernel of the rows times these; with infinite
@@ -165,6 +181,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     scores, and `equilibrium`. Up to 4000 rows the solution is exact; beyond, 2500 random rows span it
     (Nyström's method), so that memory does not grow with the square of the rows. ``alpha="loo"`` is
     computed from at most 2000 random rows.
+
+    At finite depth the layers share A and are differentiated one by one, exactly as they are computed;
+    ``equilibrium_solver`` is without effect, and a finite ``depth`` with ``width=numpy.inf`` is refused.
+    A step of "lm" then takes up to L² times the products that the part of A in an equilibrium's tangent
+    kernel takes. In a deep network whose layers converge, layers that make no difference to the
+    derivatives (to ``equilibrium_tol``) are put together, and the cost falls to that of the equilibrium.
 
     Beyond 4000 rows, Levenberg-Marquardt steps are solved by preconditioned conjugate gradients to within
     1 % of the loss of the best step, in float32 unless ``equilibrium_tol`` is set below 1e-6, and
@@ -200,6 +222,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         width=500,
         *,
         gamma=0.4,
+        depth=np.inf,
         fit_intercept=True,
         solver="lm",
         relevance="auto",
@@ -223,6 +246,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     ) -> None:
         self.width = width
         self.gamma = gamma
+        self.depth = depth
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.relevance = relevance

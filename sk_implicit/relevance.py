@@ -1,14 +1,16 @@
-r"""Relevance of the features: one scale per input, learnt by the marginal likelihood of the limit kernel.
+r"""What a network sees of its inputs: a scale for each feature, learnt by the limit's marginal likelihood.
 
 Before the network is drawn, the infinitely wide network at its start stands for it: a Gaussian process
-with the tangent kernel K of `sk_implicit.limit`, whose inputs are x̃ = [x ∘ e^t, b e^{t₀}]. With Σw = N
+with the tangent kernel K of `sk_implicit.limit`, whose inputs are x̃ = [x ∘ e^t, b e^{t₀}]. Columns that
+encode one feature (`sk_implicit.encoding`) share their t, next to that of the feature itself. With Σw = N
 observations (a row of weight w is w equal rows), noise variance v relative to the kernel and the
 amplitude a profiled out, its negative log marginal likelihood is, up to a constant,
 
     ½ log |K + v W⁻¹| + ½ (N − n) log v + ½ N log a,      a = yᵀ (K + v W⁻¹)⁻¹ y / N,
 
 minimised over t, t₀ and log v with the prior t_j ~ N(0, τ²), that is ½ Σ t_j²/τ² added [1]_. The prior
-keeps features that the likelihood says nothing about where the user put them.
+keeps features that the likelihood says nothing about where the user put them, and their encoded columns,
+whose t counts from a fraction of the feature's own size, in the background.
 
 All derivatives by t come from one product. With unit rows n_i of x̃, ρ = n_iᵀn_j, B = −∂K/∂ρ at fixed
 norms and any symmetric G (see `sk_implicit.kernel`),
@@ -24,15 +26,14 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
-from scipy.sparse import issparse
 
+from .encoding import PiecewiseLinear, dense
 from .limit import limit_kernel, limit_kernel_derivatives
 from .sampling import sample_rows
+from .scaling import InputScaling, TargetScaling
 
 # Rows the likelihood is computed from: more cost n³ and change the scales little.
 MAX_ROWS = 500
@@ -46,29 +47,64 @@ _NOISE, _NOISE_BOUNDS = 0.1, (1e-6, 30.0)
 _LOG_SCALE_BOUNDS = (-6.0, 4.0)
 # Angles with a sine below this are rounding errors of equal or opposite rows.
 _SMALLEST_SINE = 5e-8
+# Size of a feature's encoded columns beside the feature itself, before anything is learnt.
+ENCODED_SHARE = 0.22
 # The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
 _LARGEST_GAMMA = 1.2
 
 
-@dataclass(frozen=True, slots=True)
-class Relevance:
-    """Factors for the columns of X, (d,), and for the bias."""
-
-    columns: np.ndarray
-    bias: float
-
-
-def learn_relevance(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool) -> Relevance:
-    """Learn one factor per feature.
+def choose_inputs(
+    X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None
+) -> InputScaling:
+    """Return what the network is to see of X.
 
     Parameters
     ----------
     X : (n, d) array or CSR array
-        Inputs. Beyond `MAX_ROWS` rows a fixed random sample of them is used.
+        Inputs.
+    Y : (n, k) array
+        Targets.
+    weights : (n,) array
+        Positive sample weights.
+    gamma : float
+        Scale γ of the network.
+    bias : bool
+        Whether the inputs get a constant column, and the targets are centred.
+    relevance : {"auto", "linear"} or None
+        Whether features are encoded and scales learnt, only scales are learnt, or none of both.
+    """
+    d = X.shape[1]
+    if relevance is None or d > MAX_COLUMNS:
+        return InputScaling.of(X, weights, columns=np.ones(d), bias=float(bias))
+    encoding = PiecewiseLinear.of(X, weights) if relevance == "auto" else None
+    rows = sample_rows(len(weights), MAX_ROWS)
+    sample, groups, columns = dense(X[rows]).astype(np.float64), np.arange(d), np.ones(d)
+    if encoding is not None:
+        sample = np.hstack([sample, encoding.apply(sample)])
+        groups = np.append(groups, d + encoding.feature)
+        columns = np.append(columns, ENCODED_SHARE * encoding.size)
+    Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)
+    factors, bias_factor = learn_relevance(
+        sample * columns, Y[rows], weights[rows], groups, gamma=gamma, bias=bias
+    )
+    return InputScaling.of(X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding)
+
+
+def learn_relevance(
+    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool
+) -> tuple[np.ndarray, float]:
+    """Learn one factor per group of columns.
+
+    Parameters
+    ----------
+    X : (n, p) float64 array
+        Inputs.
     Y : (n, k) array
         Centred and scaled targets; the outputs share the factors.
     weights : (n,) array
         Positive sample weights.
+    groups : (p,) int array
+        Columns of equal number share a factor.
     gamma : float
         Scale γ of the network.
     bias : bool
@@ -76,38 +112,39 @@ def learn_relevance(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias
 
     Returns
     -------
-    relevance : Relevance
-        All ones where there is nothing to learn from: constant targets, or kernels that are singular
-        to rounding.
+    columns : (p,) array
+        Their factors. All ones where there is nothing to learn from: constant targets, or kernels that
+        are singular to rounding.
+    bias : float
+        That of the constant column, 0 for none.
     """
-    n, d = X.shape
-    neutral = Relevance(np.ones(d), float(bias))
-    if d > MAX_COLUMNS:
-        return neutral
-    rows = sample_rows(n, MAX_ROWS)
-    X, Y, weights = X[rows], Y[rows], weights[rows]
+    neutral = np.ones(X.shape[1]), float(bias)
     Y = Y[:, np.any(Y, axis=0)].astype(np.float64)  # a constant target says nothing
-    X = (X.toarray() if issparse(X) else X).astype(np.float64)
     largest = max(float(np.abs(X).max(initial=0.0)), float(bias))
     if not (np.any(X) and np.any(Y)):
         return neutral
     weights = weights / min(1.0, float(weights.mean()))  # fewer observations than rows say nothing of noise
+    groups = np.unique(groups, return_inverse=True)[1]
+    n_groups = int(groups.max()) + 1
     if bias:
         X = np.hstack([X, np.ones((len(X), 1))])
-    X /= np.sqrt(np.average(np.sum((X / largest) ** 2, axis=1), weights=weights)) * largest
-    likelihood = _Likelihood(X, Y, weights, min(gamma, _LARGEST_GAMMA), d)
+        groups = np.append(groups, n_groups)
+    X = X / (np.sqrt(np.average(np.sum((X / largest) ** 2, axis=1), weights=weights)) * largest)
+    likelihood = _Likelihood(X, Y, weights, groups, min(gamma, _LARGEST_GAMMA), n_groups)
+    n_scales = n_groups + bias
     found = minimize(
         likelihood,
-        np.append(np.zeros(X.shape[1]), np.log(_NOISE * likelihood.unit_diagonal)),
+        np.append(np.zeros(n_scales), np.log(_NOISE * likelihood.unit_diagonal)),
         jac=True,
         method="L-BFGS-B",
-        bounds=[_LOG_SCALE_BOUNDS] * X.shape[1] + [tuple(np.log(_NOISE_BOUNDS))],
+        bounds=[_LOG_SCALE_BOUNDS] * n_scales + [tuple(np.log(_NOISE_BOUNDS))],
         options={"maxiter": MAX_ITER, "maxfun": 2 * MAX_ITER},
     )
     if not np.isfinite(found.fun) or found.fun >= _FAILED:
         return neutral
     scales = np.exp(found.x[:-1])
-    return Relevance(scales[:d], float(scales[d]) if bias else 0.0)
+    columns = scales[groups]
+    return (columns[:-1], float(columns[-1])) if bias else (columns, 0.0)
 
 
 # What the objective returns where the kernel cannot be factorised.
@@ -115,11 +152,14 @@ _FAILED = 1e100
 
 
 class _Likelihood:
-    """Negative log marginal likelihood per observation, and its gradient, of log scales and log noise."""
+    """Negative log marginal likelihood per observation, and its gradient, of log scales and log noise.
 
-    def __init__(self, X, Y, weights, gamma: float, n_features: int):
+    The first ``n_penalised`` of the groups' log scales have the prior; that of the bias has none.
+    """
+
+    def __init__(self, X, Y, weights, groups, gamma: float, n_penalised: int):
         self.X, self.Y, self.weights, self.gamma = X, Y, weights, gamma
-        self.n_features = n_features
+        self.groups, self.n_penalised = groups, n_penalised
         self.total = float(weights.sum())
         self.unit_diagonal = float(np.average(np.diag(limit_kernel(X, gamma=gamma)), weights=weights))
 
@@ -127,7 +167,7 @@ class _Likelihood:
         """Return value and gradient (Rasmussen and Williams, eq. 5.9, with the amplitude profiled out)."""
         t, noise = parameters[:-1], np.exp(parameters[-1])
         n, k = self.Y.shape
-        X = self.X * np.exp(t)
+        X = self.X * np.exp(t)[self.groups]
         K = limit_kernel(X, gamma=self.gamma)
         system = K.copy()
         system.flat[:: n + 1] += noise / self.weights
@@ -143,12 +183,13 @@ class _Likelihood:
         # −2 ∂value/∂K
         G = (c / amplitudes) @ c.T - k * inverse
         gradient = np.empty_like(parameters)
-        gradient[:-1] = -0.5 * self._by_log_scales(X, K, G)
+        by_column = self._by_log_scales(X, K, G)
+        gradient[:-1] = -0.5 * np.bincount(self.groups, by_column, minlength=len(t))
         by_noise = noise * float(np.diag(G) @ (1 / self.weights))
         gradient[-1] = -0.5 * by_noise + 0.5 * k * (self.total - n)
-        prior = t[: self.n_features] / PRIOR_STD**2
-        value += 0.5 * float(prior @ t[: self.n_features])
-        gradient[: self.n_features] += prior
+        prior = t[: self.n_penalised] / PRIOR_STD**2
+        value += 0.5 * float(prior @ t[: self.n_penalised])
+        gradient[: self.n_penalised] += prior
         return value / self.total, gradient / self.total
 
     def _by_log_scales(self, X, K, G) -> np.ndarray:

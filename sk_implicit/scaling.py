@@ -7,25 +7,56 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from .encoding import PiecewiseLinear, dense
+
+# Rows that are encoded at a time to measure their norm.
+_BLOCK_ROWS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class InputScaling:
-    """The map from a row x to the network's input x̃ = [x / scale, bias].
+    """The map from a row x to the network's input x̃ = [(x, e(x)) / scale, bias].
 
     Attributes
     ----------
-    scale : (d,) array
-        What each column of X is divided by.
+    scale : (p,) array
+        What each column is divided by.
     bias : float
         The constant that is appended; none where it is 0.
+    encoding : PiecewiseLinear or None
+        The columns e(x) beside those of X.
     """
 
     scale: np.ndarray
     bias: float
+    encoding: PiecewiseLinear | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return len(self.scale) - (0 if self.encoding is None else len(self.encoding.feature))
+
+    def knots(self) -> list[np.ndarray]:
+        """Return the knots of every feature, none where it is not encoded."""
+        if self.encoding is None:
+            return [np.empty(0) for _ in range(self.n_features)]
+        return [self.encoding.knots(feature) for feature in range(self.n_features)]
+
+    def encoded_mean(self) -> np.ndarray:
+        """Return what is subtracted from the encoded columns."""
+        return np.empty(0) if self.encoding is None else self.encoding.mean
 
     @classmethod
-    def of(cls, X, weights: np.ndarray, *, columns: np.ndarray, bias: float) -> InputScaling:
-        """Scale [X ∘ columns, bias] such that the weighted root mean square norm of its rows is 1.
+    def of(
+        cls,
+        X,
+        weights: np.ndarray,
+        *,
+        columns: np.ndarray,
+        bias: float,
+        encoding: PiecewiseLinear | None = None,
+    ) -> InputScaling:
+        """Scale [(X, e(X)) ∘ columns, bias] such that the weighted root mean square norm of its rows is 1.
 
         Parameters
         ----------
@@ -33,24 +64,38 @@ class InputScaling:
             Inputs.
         weights : (n,) array
             Positive sample weights.
-        columns : (d,) array
+        columns : (p,) array
             Positive factors of the columns.
         bias : float
             Appended constant, 0 for none.
+        encoding : PiecewiseLinear or None, default=None
+            The columns e(X).
         """
+        d = X.shape[1]
         values = X.data if sparse.issparse(X) else X
         # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow
         largest = max(float(np.abs(values).max(initial=0.0)), bias) or 1.0
         relative = (X / largest).astype(np.float64)
         if sparse.issparse(relative):
-            squares = np.asarray(relative.multiply(relative) @ columns**2).ravel()
+            squares = np.asarray(relative.multiply(relative) @ columns[:d] ** 2).ravel()
         else:
-            squares = np.einsum("nd,nd,d->n", relative, relative, columns**2)
+            squares = np.einsum("nd,nd,d->n", relative, relative, columns[:d] ** 2)
+        if encoding is not None:
+            for first in range(0, X.shape[0], _BLOCK_ROWS):
+                rows = slice(first, first + _BLOCK_ROWS)
+                encoded = encoding.apply(dense(X[rows]).astype(np.float64)) * (columns[d:] / largest)
+                squares[rows] += np.einsum("nr,nr->n", encoded, encoded)
         norm = float(np.sqrt(np.average(squares + (bias / largest) ** 2, weights=weights))) or 1.0
-        return cls(norm / columns * largest, bias / largest / norm)
+        return cls(norm / columns * largest, bias / largest / norm, encoding)
 
     def apply(self, X):
-        """Return x̃ for every row, (n, d + 1) with a bias and (n, d) without; CSR where X is sparse."""
+        """Return x̃ for every row, (n, p + 1) with a bias and (n, p) without.
+
+        CSR where X is sparse and no feature is encoded.
+        """
+        if self.encoding is not None:
+            X = dense(X)
+            X = np.hstack([X, self.encoding.apply(X)])
         if sparse.issparse(X):
             X = sparse.csr_array(X @ sparse.diags_array((1 / self.scale).astype(X.dtype)))
             if self.bias == 0:

@@ -1,9 +1,8 @@
-r"""Derivatives of the network: adjoint equilibrium, gradients, tangent features, tangent kernel.
+r"""Derivatives of the network: tangent features, tangent kernel.
 
-With D = 1[Z > 0], the active pattern of the equilibrium, and G = 1[Φ > 0], that of the feature map,
-implicit differentiation of z = σ(s A z + φ) gives for output c, with u_c and v_c the rows of U and V::
+With Λ^c the adjoint of output c (`sk_implicit.adjoint`), G = 1[Φ > 0] the active pattern of the feature map,
+and u_c and v_c the rows of U and V::
 
-    Λ^c = D ∘ (s Λ^c A + u_c)                  adjoint equilibrium, (n, m)
     E^c = G ∘ (Λ^c + v_c)
 
     ∂f_ic/∂U_c = z_i,   ∂f_ic/∂V_c = φ_i,   ∂f_ic/∂A = s λ_i^c z_iᵀ,   ∂f_ic/∂W = e_i^c x̃_iᵀ/√m
@@ -16,74 +15,21 @@ kernel K = J Jᵀ has, for outputs c and c', the block ::
 The adjoint is linear in its right-hand side, so the adjoint for any C (n, k) is Σ_c C_ic λ_i^c: with
 the k adjoints stored, products with J, Jᵀ and K need no further solve, for any number of outputs.
 
-Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 does not move.
+At finite depth the derivative by A is a sum of terms s λ_l z_{l−1}ᵀ, Λ the sum of their λ, and the part of A
+in the kernel is s² Σ_ll' (λ_l λ_l'ᵀ)∘(z_{l−1} z_{l'−1}ᵀ), with as many products as there are pairs of terms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from math import sqrt
 
 import numpy as np
 from scipy.sparse import issparse
 
-from .equilibrium import EquilibriumResult, solve_adjoint
+from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, pull_back, row_blocks
 from .network import Layers, Network, weight_views
-
-# Entries of an (n, m) array that is worked on at a time.
-_BLOCK_ENTRIES = 2_000_000
-
-
-def adjoint(
-    network: Network,
-    layers: Layers,
-    B: np.ndarray,
-    *,
-    tol: float,
-    solver: str = "auto",
-    max_iter: int = 500,
-    start=None,
-) -> EquilibriumResult:
-    """Solve Λ = D ∘ (s Λ A + B) for the given right-hand side, (n, m) or one row (m,)."""
-    return solve_adjoint(
-        network.operator, B, layers.Z > 0,
-        gamma=network.gamma, solver=solver, tol=tol, max_iter=max_iter, Z0=start,
-    )  # fmt: skip
-
-
-def pull_back(network: Network, layers: Layers, C: np.ndarray, Lambda_C: np.ndarray) -> np.ndarray:
-    """Return Jᵀ C as a flat vector, given the adjoint Λ_C of the right-hand side C U.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-    layers : Layers
-        Its forward pass on n rows.
-    C : (n, k) array
-        Coefficients of the outputs.
-    Lambda_C : (n, m) array
-        Solution of Λ = D ∘ (s Λ A + C U).
-
-    Returns
-    -------
-    theta : (n_weights,) array
-        s Λ_Cᵀ Z, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
-    """
-    theta = np.empty(network.shape.n_weights, dtype=network.theta.dtype)
-    dA, dW, dU, dV = weight_views(theta, network.shape)
-    np.matmul(Lambda_C.T, layers.Z, out=dA)
-    dA *= network.s
-    E = C @ network.V
-    E += Lambda_C
-    E *= layers.Phi > 0
-    dW[...] = (layers.X.T @ E).T
-    dW /= sqrt(network.shape.m)
-    np.matmul(C.T, layers.Z, out=dU)
-    np.matmul(C.T, layers.Phi, out=dV)
-    return theta
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +42,42 @@ class TangentFeatures:
         The network the derivatives are taken at.
     layers : Layers
         Its forward pass on the n rows.
-    Lambda : (k, n, m) array
-        The adjoint equilibrium of each output.
+    terms : tuple of Term
+        The derivatives of the outputs by A, see `sk_implicit.adjoint`.
     """
 
     network: Network
     layers: Layers
-    Lambda: np.ndarray
+    terms: tuple[Term, ...]
 
     @classmethod
     def at(cls, network, layers, *, tol, solver="auto", max_iter=500, start=None) -> TangentFeatures:
-        """Solve the adjoint equilibria, warm-started from those of a nearby network if given."""
-        shape = (network.shape.k, *layers.Z.shape)
-        Lambda = np.empty(shape, dtype=layers.Z.dtype)
-        for c, rows in product(range(network.shape.k), row_blocks(*layers.Z.shape)):
-            Lambda[c, rows] = adjoint(
-                network,
-                layers.take(rows),
-                network.U[c],
-                tol=tol,
-                solver=solver,
-                max_iter=max_iter,
-                start=None if start is None else start.Lambda[c, rows],
-            ).solution
-        return cls(network, layers, Lambda)
+        """Solve for the adjoints, warm-started from those of a nearby network if given."""
+        terms = adjoint_terms(
+            network, layers, network.U, tol=tol, solver=solver, max_iter=max_iter,
+            start=None if start is None else start.terms,
+        )  # fmt: skip
+        return cls(network, layers, terms)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs k and rows n."""
+        return self.network.shape.k, len(self.layers.Z)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision of the factors."""
+        return self.layers.Z.dtype
+
+    @property
+    def inner_terms(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The terms in which A is met: all but that of the first layer."""
+        return [(left, right) for left, right in self.terms if right is not None]
+
+    def adjoint(self, c: int) -> np.ndarray:
+        """Return Λ^c, (n, m)."""
+        first, *others = (term.left[c] for term in self.terms)
+        return sum(others, start=first)
 
     def blocks(self) -> Iterator[tuple[slice, TangentFeatures]]:
         """Walk through the rows in blocks, so that no temporary grows with their number."""
@@ -128,11 +86,19 @@ class TangentFeatures:
 
     def take(self, rows) -> TangentFeatures:
         """Return the Jacobian's factors for a subset of the rows."""
-        return TangentFeatures(self.network, self.layers.take(rows), self.Lambda[:, rows])
+        layers = self.layers.take(rows)
+        # what is one array stays one, so that products with it are made once
+        shared = {id(self.layers.Z): layers.Z, id(self.layers.Phi): layers.Phi, id(None): None}
+
+        def taken(right):
+            return shared[id(right)] if id(right) in shared else right[rows]
+
+        terms = tuple(Term(left[:, rows], taken(right)) for left, right in self.terms)
+        return TangentFeatures(self.network, layers, terms)
 
     def E(self, c: int) -> np.ndarray:
         """Return E^c = G ∘ (Λ^c + v_c), (n, m)."""
-        return (self.Lambda[c] + self.network.V[c]) * (self.layers.Phi > 0)
+        return (self.adjoint(c) + self.network.V[c]) * (self.layers.Phi > 0)
 
     def vjp(self, C: np.ndarray) -> np.ndarray:
         """Return Jᵀ C, a flat weight vector, for C (n, k)."""
@@ -142,10 +108,9 @@ class TangentFeatures:
         return theta
 
     def _vjp(self, C: np.ndarray) -> np.ndarray:
-        Lambda_C = self.Lambda[0] * C[:, :1]
-        for c in range(1, self.network.shape.k):
-            Lambda_C += self.Lambda[c] * C[:, c : c + 1]
-        return pull_back(self.network, self.layers, C, Lambda_C)
+        return pull_back(
+            self.network, self.layers, C, ((_combined(left, C), right) for left, right in self.terms)
+        )
 
     def jvp(self, theta: np.ndarray) -> np.ndarray:
         """Return J θ, (n, k), for a flat weight vector θ."""
@@ -155,15 +120,18 @@ class TangentFeatures:
         network, layers = self.network, self.layers
         dA, dW, dU, dV = weight_views(theta, network.shape)
         F = layers.Z @ dU.T + layers.Phi @ dV.T
-        ZdA = layers.Z @ dA.T
-        ZdA *= network.s
         XdW = np.asarray(layers.X @ dW.T)
         XdW *= layers.Phi > 0
         XdW /= sqrt(network.shape.m)
-        ZdA += XdW  # Λ^c meets both, v_c the second alone
-        for c in range(network.shape.k):
-            F[:, c] += np.einsum("nm,nm->n", self.Lambda[c], ZdA)
         F += XdW @ network.V.T
+        for left, right in self.terms:
+            moved = XdW
+            if right is not None:
+                moved = right @ dA.T
+                moved *= network.s
+                moved += XdW
+            for c in range(network.shape.k):
+                F[:, c] += np.einsum("nm,nm->n", left[c], moved)
         return F
 
     def kernel_diagonal(self) -> np.ndarray:
@@ -177,19 +145,25 @@ class TangentFeatures:
         x2 = squared_row_norms(layers.X)
         diagonal = np.empty((len(z2), network.shape.k), dtype=layers.Z.dtype)
         for c in range(network.shape.k):
-            lambda2 = np.einsum("nm,nm->n", self.Lambda[c], self.Lambda[c])
             E = self.E(c)
             e2 = np.einsum("nm,nm->n", E, E)
-            diagonal[:, c] = phi2 + z2 + network.s**2 * lambda2 * z2 + e2 * x2 / network.shape.m
+            diagonal[:, c] = phi2 + z2 + e2 * x2 / network.shape.m
+        if inner := self.inner_terms:
+            below = np.stack([right for _, right in inner], axis=1)  # (n, terms, m)
+            below = below @ below.swapaxes(1, 2)
+            for c in range(network.shape.k):
+                above = np.stack([left[c] for left, _ in inner], axis=1)
+                above = above @ above.swapaxes(1, 2)
+                diagonal[:, c] += network.s**2 * np.einsum("nst,nst->n", above, below)
         return diagonal
 
 
-def row_blocks(n: int, m: int) -> Iterator[slice]:
-    """Split n rows of width m into blocks of equal size that stay near the cache; at least one."""
-    n_blocks = max(-(-n * m // _BLOCK_ENTRIES), 1)
-    step = max(-(-n // n_blocks), 1)
-    for start in range(0, max(n, 1), step):
-        yield slice(start, start + step)
+def _combined(left: np.ndarray, C: np.ndarray) -> np.ndarray:
+    """Return Σ_c C_ic λ_i^c, (n, m)."""
+    combined = left[0] * C[:, :1]
+    for c in range(1, len(left)):
+        combined += left[c] * C[:, c : c + 1]
+    return combined
 
 
 def squared_row_norms(X) -> np.ndarray:
@@ -201,14 +175,14 @@ def squared_row_norms(X) -> np.ndarray:
 
 def _gram(X, Y) -> np.ndarray:
     """Return X Yᵀ as a dense array; NumPy takes the symmetric product where Y is X."""
-    product = X @ Y.T
-    return product.toarray() if issparse(product) else product
+    gram = X @ Y.T
+    return gram.toarray() if issparse(gram) else gram
 
 
 def kernel_block(
     left: TangentFeatures, right: TangentFeatures | None = None, c: int = 0, c2: int | None = None
 ) -> np.ndarray:
-    """Return the block K_cc' of the tangent kernel, four matrix products.
+    """Return the block K_cc' of the tangent kernel, four matrix products at an equilibrium.
 
     Parameters
     ----------
@@ -222,34 +196,64 @@ def kernel_block(
     Returns
     -------
     K : (n, n') array
-        δ_cc' (ΦΦᵀ + ZZᵀ) + s² (Λ^c Λ^c'ᵀ)∘(ZZᵀ) + (E^c E^c'ᵀ)∘(X̃X̃ᵀ)/m.
+        δ_cc' (ΦΦᵀ + ZZᵀ) + s² (Λ^c Λ^c'ᵀ)∘(ZZᵀ) + (E^c E^c'ᵀ)∘(X̃X̃ᵀ)/m; see the module's head for finite
+        depth.
     """
     right = left if right is None else right
     c2 = c if c2 is None else c2
     network, rows, columns = left.network, left.layers, right.layers
 
-    K = _gram(left.Lambda[c], right.Lambda[c2])
-    K *= network.s**2
-    if c == c2:
-        K += 1
-    K *= _gram(rows.Z, columns.Z)
+    K = _without_W(left, right, c, c2)
     E = left.E(c)
     E2 = E if right is left and c2 == c else right.E(c2)
     term = _gram(E, E2)
     term *= _gram(rows.X, columns.X)
     term /= network.shape.m
     K += term
-    if c == c2:
-        K += _gram(rows.Phi, columns.Phi)
+    return K
+
+
+def _without_W(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -> np.ndarray:
+    """Return the part of A in K_cc' and those of U and V, δ_cc' (ZZᵀ + ΦΦᵀ), which share products with it."""
+    rows, columns = left.layers, right.layers
+    terms = [(scaled[c], z) for scaled, z in left.inner_terms]
+    terms2 = terms if right is left and c2 == c else [(scaled[c2], z) for scaled, z in right.inner_terms]
+    outer = {id(rows.Z): (rows.Z, columns.Z), id(rows.Phi): (rows.Phi, columns.Phi)} if c == c2 else {}
+    if pairs_are_cheaper(terms, terms2):
+        K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
+        for number, (scaled, z) in enumerate(terms):
+            for number2, (scaled2, z2) in enumerate(terms2):
+                if terms2 is terms and number2 < number:
+                    continue  # the transpose was added
+                part = _gram(scaled, scaled2)
+                part *= left.network.s**2
+                if id(z) in outer and z2 is outer[id(z)][1]:
+                    part += 1
+                    del outer[id(z)]
+                part *= _gram(z, z2)
+                K += part
+                if terms2 is terms and number2 > number:
+                    K += part.T
+    else:
+        K = gram_by_columns(terms, terms2)
+        K *= left.network.s**2
+    for Y, Y2 in outer.values():
+        K += _gram(Y, Y2)
     return K
 
 
 def joint_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> np.ndarray:
     """Return the tangent kernel over all outputs, (k n, k n'), output by output."""
-    outputs = range(left.network.shape.k)
-    if len(outputs) == 1:
+    k, n = left.shape
+    if k == 1:
         return kernel_block(left, right)
-    return np.block([[kernel_block(left, right, c, c2) for c2 in outputs] for c in outputs])
+    K = np.empty((k, n, k, n if right is None else right.shape[1]), dtype=left.dtype)
+    for c in range(k):
+        for c2 in range(0 if right is not None else c, k):
+            K[c, :, c2] = kernel_block(left, right, c, c2)
+            if right is None and c2 > c:
+                K[c2, :, c] = K[c, :, c2].T
+    return K.reshape(k * n, -1)
 
 
 def mean_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> np.ndarray:

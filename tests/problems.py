@@ -52,13 +52,13 @@ def problem(m=9, n=6, p=4, k=1, *, kind="dense", gamma=0.4, seed=0, tol=TIGHT, *
 
 def outputs(case: Problem, theta: np.ndarray) -> np.ndarray:
     """Return the predictions of the network with weights θ, (n, k)."""
-    network = Network.from_theta(theta, case.network.shape, case.network.gamma)
+    network = case.network.with_theta(theta)
     return network.output(network.forward(case.X, tol=TIGHT))
 
 
 def objective(
     m=40, n=25, d=3, k=1, *, alpha=0.0, centred=True, gamma=0.4, seed=0, weights=None,
-    output_init="centred", dtype=np.float64, tol=None,
+    output_init="centred", dtype=np.float64, tol=None, depth=np.inf,
 ) -> Objective:  # fmt: skip
     """Return the objective of a smooth target with a little noise."""
     rng = np.random.RandomState(seed + 100)
@@ -66,8 +66,9 @@ def objective(
     Y = np.sin(3 * X[:, :1] + np.arange(k)) + 0.1 * rng.standard_normal((n, k))
     Y = ((Y - Y.mean(axis=0)) / Y.std(axis=0)).astype(dtype)
     start = draw_network(
-        Shape(m, d + 1, k), gamma, np.random.RandomState(seed), output_init=output_init, dtype=dtype
-    )
+        Shape(m, d + 1, k), gamma, np.random.RandomState(seed), output_init=output_init, dtype=dtype,
+        depth=depth,
+    )  # fmt: skip
     weights = np.ones(n) if weights is None else weights
     return Objective(X, Y, weights, start, alpha=alpha, centred=centred, equilibrium_tol=tol)
 

@@ -25,6 +25,7 @@ ESTIMATORS = [
         alpha=1e-2,
         max_iter=10,
     ),
+    ImplicitReLUClassifier(width=12, depth=2, max_iter=15),
 ]
 
 

@@ -56,7 +56,7 @@ def test_is_kernel_ridge_with_the_tangent_kernel_of_the_limit(gamma, k):
 def test_loss_is_the_objective_at_the_solution():
     X, y = problem()
     weights = np.linspace(0.5, 2, len(y))
-    model = ImplicitReLURegressor(np.inf, alpha=0.2).fit(X, y, weights)
+    model = ImplicitReLURegressor(np.inf, alpha=0.2, relevance="linear").fit(X, y, weights)
     residual = (y - model.predict(X)) / model.y_scale_
     K = limit_kernel(model.X_fit_, gamma=0.4)
     C = model.dual_coef_[:, 0]
@@ -117,15 +117,16 @@ def test_weights_are_repetitions_and_order_does_not_matter(relevance, alpha, see
     np.testing.assert_allclose(weighted, repeated, rtol=1e-6, atol=1e-6)
 
 
-def test_sparse_input_gives_the_same_predictions():
+@pytest.mark.parametrize("relevance", ["auto", "linear"])
+def test_sparse_input_gives_the_same_predictions(relevance):
     X, y = problem()
     X[X < 0.3] = 0
-    model = ImplicitReLURegressor(np.inf)
+    model = ImplicitReLURegressor(np.inf, relevance=relevance)
     dense = clone(model).fit(X, y)
     for convert in (sparse.csr_matrix, sparse.csc_array):
         S = convert(X)
         fitted = clone(model).fit(S, y)
-        assert sparse.issparse(fitted.X_fit_)
+        assert sparse.issparse(fitted.X_fit_) == (relevance == "linear")
         for rows in (X, S):
             np.testing.assert_allclose(fitted.predict(rows), dense.predict(X), rtol=1e-6, atol=1e-8)
 
@@ -155,7 +156,8 @@ def test_what_has_no_meaning_is_absent_and_refits_leave_nothing_behind():
     model.set_params(width=np.inf).fit(X, y)
     assert not any(hasattr(model, name) for name in FINITE_ONLY)
     np.testing.assert_array_equal(model.predict(X), ImplicitReLURegressor(np.inf).fit(X, y).predict(X))
-    assert model.width_ == np.inf and model.dual_coef_.shape == (40, 1) and model.X_fit_.shape == (40, 5)
+    assert model.width_ == np.inf and model.dual_coef_.shape == (40, 1)
+    assert model.X_fit_.shape == (40, len(model.input_scale_) + 1)
     model.set_params(width=20, alpha=0.1).fit(X, y)
     assert hasattr(model, "A_")
     assert not any(hasattr(model, name) for name in ("X_fit_", "dual_coef_", "loo_score_"))

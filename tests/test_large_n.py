@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from problems import objective, problem, regression
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit import tangent as tangent_module
+from sk_implicit import adjoint as adjoint_module
 from sk_implicit.losses import Curvature, SquaredError
 from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block
 from sk_implicit.training import nystroem, tangent_system
@@ -23,7 +23,7 @@ def uneven(n: int) -> np.ndarray:
 def small_limit(monkeypatch):
     """Treat problems of more than 10 rows as large ones, and work in blocks of a few rows."""
     monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 10)
-    monkeypatch.setattr(tangent_module, "_BLOCK_ENTRIES", 500)
+    monkeypatch.setattr(adjoint_module, "_BLOCK_ENTRIES", 500)
     monkeypatch.setattr(nystroem, "_BLOCK", 16)
 
 
@@ -158,11 +158,11 @@ def test_products_in_blocks_agree_with_products_at_once(small_limit):
     assert_allclose(case.tangent.jvp(theta), case.tangent._jvp(theta), rtol=1e-12, atol=1e-12)
     assert_allclose(case.tangent.kernel_diagonal(), case.tangent._kernel_diagonal(), rtol=1e-12)
     again = TangentFeatures.at(case.network, case.layers, tol=1e-14)
-    assert_allclose(again.Lambda, case.tangent.Lambda, atol=1e-12)
+    assert_allclose(again.adjoint(0), case.tangent.adjoint(0), atol=1e-12)
 
 
 def test_memory_of_products_does_not_grow_with_the_rows(monkeypatch):
-    monkeypatch.setattr(tangent_module, "_BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr(adjoint_module, "_BLOCK_ENTRIES", 20_000)
     peaks = []
     for n in (1000, 8000):
         case = problem(m=50, n=n, p=3, tol=1e-6)

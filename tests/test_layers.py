@@ -13,9 +13,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a module or subpackage imports from the lines above its own only.
 LAYERS = [
-    ["_limit_moments", "equilibrium", "losses", "sampling", "scaling", "spectral"],
-    ["_limit_table", "network"],
-    ["limit", "tangent", "from_mlp"],
+    ["_limit_moments", "equilibrium", "losses", "sampling", "spectral"],
+    ["_limit_table", "encoding", "network"],
+    ["adjoint", "limit", "scaling"],
+    ["from_mlp", "tangent"],
     ["relevance", "theory"],
     ["training"],
     ["kernel_ridge", "_fit_state"],

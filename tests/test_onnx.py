@@ -72,6 +72,9 @@ def assert_regressor_agrees(model, dtype, X=ROWS):
         {"width": 200, "relevance": None, "gamma": 0.2},
         {"gamma": 1.0, "width": 100},
         {"solver": "adam", "init": "bernoulli"},
+        {"depth": 1},
+        {"depth": 2, "output_init": "gaussian"},
+        {"depth": 5, "gamma": 3.0},
         {"width": np.inf},
         {"width": np.inf, "fit_intercept": False, "gamma": 1.2},
     ],
@@ -186,6 +189,24 @@ def test_rows_do_not_depend_on_their_neighbours():
     others = np.arange(1000) != 3
     assert np.abs(found - together)[others].max() < 1e-9 * np.abs(together).max()
     assert predict(ROWS[:0])[0].shape == (0, 1)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_rows_of_a_finite_network_that_are_not_numbers_stay_so(depth):
+    model = small(depth=depth).fit(ROWS[:100], TARGET[:100])
+    predict = run(model, ROWS)
+    poisoned = ROWS.copy()
+    poisoned[3, 1], poisoned[5, 0] = np.nan, np.inf
+    lost = np.isin(np.arange(1000), [3, 5])
+    assert np.isnan(predict(poisoned)[0][lost]).all()
+    assert np.abs(predict(poisoned)[0] - predict(ROWS)[0])[~lost].max() < 1e-9
+
+
+def test_classifier_of_finite_depth():
+    y = np.digitize(TARGET, [90, 110])
+    model = ImplicitReLUClassifier(width=30, depth=3, max_iter=4, random_state=0).fit(ROWS[:150], y[:150])
+    _, P = run(model, ROWS, zipmap=False)(ROWS)
+    assert_close(P, model.predict_proba(ROWS), np.float64)
 
 
 def test_rows_without_an_equilibrium_in_time_are_nan(monkeypatch):

@@ -27,9 +27,17 @@ def fit(X, y, sample_weight=None, **settings):
 def implicit_prediction(model, X):
     """The prediction from the public attributes alone, by plain Picard iteration."""
 
+    encoded = [
+        np.clip((X[:, [j]] - knots[:-1]) / np.diff(knots), 0, 1)
+        for j, knots in enumerate(model.knots_)
+        if len(knots)
+    ]
+    columns = np.hstack([X, *encoded])
+    columns[:, X.shape[1] :] -= model.encoded_mean_
+
     def f(A, W, U, V):
         s = model.gamma_ / np.sqrt(len(A))
-        inputs = X / model.input_scale_
+        inputs = columns / model.input_scale_
         if model.bias_:
             inputs = np.column_stack([inputs, np.full(len(X), model.bias_)])
         Phi = np.maximum(inputs @ W.T, 0) / np.sqrt(len(A))
@@ -62,7 +70,7 @@ def test_every_start_learns(init, output_init, fit_intercept):
     X, y = regression(n=60, noise=0.01)
     model = fit(X, y, init=init, output_init=output_init, fit_intercept=fit_intercept, gamma=0.3, alpha=1e-3)
     assert model.score(X, y) > 0.9
-    assert model.W_.shape == (40, 4 + fit_intercept)
+    assert model.W_.shape == (40, len(model.input_scale_) + fit_intercept)
     assert hasattr(model, "A_init_") == (output_init == "centred")
     assert (model.y_mean_ == 0).all() != fit_intercept
     assert_allclose(model.predict(X), implicit_prediction(model, X).ravel(), atol=1e-6)
@@ -83,7 +91,10 @@ def test_fitted_attributes_are_those_of_the_docstring(solver):
     X, y = regression(k=2)
     model = fit(X, y, solver=solver, max_iter=4)
     assert (model.n_features_in_, model.n_outputs_, model.width_) == (4, 2, 40)
-    assert (model.A_.shape, model.W_.shape) == ((40, 40), (40, 5))
+    n_inputs = len(model.input_scale_)
+    assert n_inputs == 4 + sum(max(len(knots) - 1, 0) for knots in model.knots_) > 4
+    assert (model.A_.shape, model.W_.shape) == ((40, 40), (40, n_inputs + 1))
+    assert len(model.knots_) == 4 and model.encoded_mean_.shape == (n_inputs - 4,)
     assert model.U_.shape == model.V_.shape == (2, 40)
     assert model.gamma_ == 0.4
     assert len(model.loss_curve_) == model.n_iter_ <= 4
@@ -172,7 +183,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(solver):
 
 def test_equilibrium_solves_its_equation():
     X, y = regression()
-    model = fit(X, y)
+    model = fit(X, y, relevance="linear")
     Z = model.equilibrium(X)
     inputs = np.column_stack([X / model.input_scale_, np.full(len(X), model.bias_)])
     Phi = np.maximum(inputs @ model.W_.T, 0) / np.sqrt(40)

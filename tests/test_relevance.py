@@ -1,11 +1,12 @@
-"""The learnt relevance of features: its gradient, its weights, and what it does to the noise columns."""
+"""What the network sees of its inputs: the likelihood's gradient, its weights, and what it does to noise."""
 
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
+from scipy.sparse import random as sparse_random
 
-from sk_implicit.relevance import MAX_ROWS, _Likelihood, learn_relevance
+from sk_implicit.relevance import MAX_COLUMNS, MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
 
 
 def problem(n=60, d=4, k=1, seed=0):
@@ -19,50 +20,90 @@ def problem(n=60, d=4, k=1, seed=0):
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_gradient_agrees_with_finite_differences(k):
-    """In log scales, log bias and log noise, with weights, for one and several outputs."""
+    """In log scales, some of them shared, log bias and log noise, with weights and several outputs."""
     X, Y = problem(n=25, k=k)
     X = np.hstack([X, np.ones((len(X), 1))]) / 2
+    groups = np.array([0, 1, 1, 2, 3])
     weights = np.random.RandomState(1).uniform(0.5, 3, len(X))
-    likelihood = _Likelihood(X, Y, weights, 0.4, 4)
+    likelihood = _Likelihood(X, Y, weights, groups, 0.4, 3)
     for seed in range(3):
-        parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, X.shape[1] + 1)
+        parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, 5)
         error = check_grad(lambda p: likelihood(p)[0], lambda p: likelihood(p)[1], parameters, epsilon=1e-6)
         assert error < 1e-5 * max(1, np.linalg.norm(likelihood(parameters)[1]))
 
 
 def test_weight_two_is_the_row_twice():
-    """The likelihood of N = Σw observations, not of n rows."""
+    """The likelihood of N = Σw observations, not of n rows: its derivatives, and itself up to a constant."""
     X, Y = problem(n=30)
     weights = np.random.RandomState(0).randint(1, 4, len(X)).astype(float)
     times = weights.astype(int)
-    weighted = learn_relevance(X, Y, weights, gamma=0.4, bias=True)
-    repeated = learn_relevance(
-        np.repeat(X, times, axis=0), np.repeat(Y, times, axis=0), np.ones(times.sum()), gamma=0.4, bias=True
+    groups = np.arange(4)
+    weighted = _Likelihood(X, Y, weights, groups, 0.4, 4)
+    repeated = _Likelihood(
+        np.repeat(X, times, axis=0), np.repeat(Y, times, axis=0), np.ones(times.sum()), groups, 0.4, 4
     )
-    np.testing.assert_allclose(weighted.columns, repeated.columns, rtol=1e-6)
-    np.testing.assert_allclose(weighted.bias, repeated.bias, rtol=1e-6)
+    constants = []
+    for seed in range(5):
+        parameters = np.random.RandomState(seed).uniform(-1, 1, X.shape[1] + 1)
+        (value, gradient), (expected, expected_gradient) = weighted(parameters), repeated(parameters)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-8, atol=1e-10)
+        constants.append(value - expected)
+    np.testing.assert_allclose(constants, constants[0], rtol=1e-8)
+
+
+def chosen(X, Y, relevance="linear", **settings):
+    """Return the inputs that are chosen for rows of weight one."""
+    settings = {"gamma": 0.4, "bias": True, "relevance": relevance} | settings
+    return choose_inputs(X, Y, np.ones(len(Y)), **settings)
 
 
 def test_irrelevant_features_shrink():
     """Columns of noise end below those that matter."""
     X, Y = problem(n=200, d=6)
-    columns = learn_relevance(X, Y, np.ones(len(X)), gamma=0.4, bias=True).columns
-    assert columns[2:].max() < 0.5 * columns[:2].min()
+    relevance = 1 / chosen(X, Y).scale
+    assert relevance[2:].max() < 0.5 * relevance[:2].min()
 
 
-def test_sparse_and_dense_agree_and_many_rows_are_sampled():
-    """The same factors from CSR input, beyond the number of rows that are sampled."""
+@pytest.mark.parametrize("relevance", ["auto", "linear"])
+def test_sparse_and_dense_agree_and_many_rows_are_sampled(relevance):
+    """The same inputs from CSR, beyond the number of rows that are sampled."""
     X, Y = problem(n=MAX_ROWS + 50)
     X[X < 0] = 0
-    dense = learn_relevance(X, Y, np.ones(len(X)), gamma=0.4, bias=True)
-    sparse = learn_relevance(csr_array(X), Y, np.ones(len(X)), gamma=0.4, bias=True)
-    np.testing.assert_array_equal(dense.columns, sparse.columns)
+    dense, sparse = chosen(X, Y, relevance), chosen(csr_array(X), Y, relevance)
+    np.testing.assert_allclose(dense.scale, sparse.scale, rtol=1e-12)
+    seen = sparse.apply(csr_array(X))
+    np.testing.assert_allclose(seen.toarray() if issparse(seen) else seen, dense.apply(X), atol=1e-14)
+
+
+def test_wide_sparse_tables_stay_as_they_are():
+    """Beyond a number of columns nothing is learnt, and nothing made dense."""
+    X = sparse_random(40, MAX_COLUMNS + 1, density=0.01, format="csr", random_state=0)
+    Y = np.random.RandomState(0).standard_normal((40, 1))
+    inputs = chosen(X, Y, "auto")
+    assert inputs.encoding is None and np.ptp(inputs.scale) == 0
+    assert issparse(inputs.apply(X))
+
+
+def test_steps_are_given_to_the_encoding():
+    """A step in one feature raises its encoded columns above the feature itself; a line does not."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((300, 2))
+    Y = (X[:, :1] > 0.5) + X[:, 1:] + 0.05 * rng.standard_normal((300, 1))
+    inputs = chosen(X, Y, "auto")
+    share = np.array([(1 / inputs.scale[2:][inputs.encoding.feature == j]).mean() for j in (0, 1)])
+    share *= inputs.scale[:2]
+    assert share[0] > 3 * share[1]
 
 
 def test_nothing_to_learn_from():
     """Constant targets, constant inputs: the user's scales stay."""
     X, Y = problem()
-    assert (learn_relevance(X, 0 * Y, np.ones(len(X)), gamma=0.4, bias=True).columns == 1).all()
-    assert (learn_relevance(0 * X, Y, np.ones(len(X)), gamma=0.4, bias=True).columns == 1).all()
-    single = learn_relevance(X[:1], Y[:1], np.ones(1), gamma=0.4, bias=True).columns
-    assert np.isfinite(single).all()
+    assert (learn(X, 0 * Y) == 1).all()
+    assert (learn(0 * X, Y) == 1).all()
+    assert np.isfinite(learn(X[:1], Y[:1])).all()
+    assert np.ptp(chosen(X, 0 * Y).scale) == 0
+
+
+def learn(X, Y):
+    """Return the factors of the columns."""
+    return learn_relevance(X, Y, np.ones(len(X)), np.arange(X.shape[1]), gamma=0.4, bias=True)[0]

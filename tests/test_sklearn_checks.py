@@ -35,6 +35,7 @@ ESTIMATORS = [
         alpha=1e-2,
         max_iter=10,
     ),
+    ImplicitReLURegressor(width=20, depth=3, gamma=1.0),
 ]
 
 

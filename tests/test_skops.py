@@ -73,6 +73,15 @@ def test_classifier_with_labels(loss):
     assert_array_equal(twin.fit(X, classes).A_, model.fit(X, classes).A_)
 
 
+def test_finite_depth():
+    settings = {"uncertainty": True, "warm_start": True, "max_iter": 3, "random_state": 0}
+    model = ImplicitReLURegressor(width=15, depth=3, **settings).fit(X, y)
+    twin = reloaded(model, REGRESSOR)
+    for ours, theirs in zip(model.predict(X, return_std=True), twin.predict(X, return_std=True), strict=True):
+        assert_array_equal(ours, theirs)
+    assert_array_equal(twin.fit(X, y).A_, model.fit(X, y).A_)
+
+
 def test_unfitted_estimator_and_kernel():
     assert reloaded(ImplicitReLURegressor(width=7), REGRESSOR).width == 7
     assert reloaded(ImplicitReLUKernel(gamma=0.3), KERNEL).gamma == 0.3

@@ -120,7 +120,8 @@ def test_converged_fit_takes_at_most_one_more_step():
     [
         ({"width": 31}, "width was 30 and is now 31"),
         ({"gamma": 0.3}, "gamma was 0.4 and is now 0.3"),
-        ({"fit_intercept": False}, "the number of inputs was 5 and is now 4"),
+        ({"depth": 3}, "depth was inf and is now 3"),
+        ({"fit_intercept": False}, "fit_intercept was True and is now False"),
     ],
 )
 def test_changed_parameters_are_refused_in_words(change, message):
@@ -133,7 +134,7 @@ def test_changed_parameters_are_refused_in_words(change, message):
 def test_changed_data_are_refused_in_words():
     X, y = regression(k=2)
     for other, target, message in (
-        (X[:, :3], y, "the number of inputs was 5 and is now 4"),
+        (X[:, :3], y, "the number of inputs was 4 and is now 3"),
         (X, y[:, 0], "the number of outputs was 2 and is now 1"),
         (X.astype(np.float32), y, "the dtype of X was float64 and is now float32"),
     ):

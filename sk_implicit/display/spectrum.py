@@ -27,7 +27,8 @@ class SpectrumDisplay:
     start, end : arrays of shape (n,)
         Eigenvalues before and after training, in descending order.
     limit : array of shape (n,) or None, default=None
-        Those of the limit kernel; None where there is none (γ ≥ √2, or U = V = 0 at the start).
+        Those of the limit kernel; None where there is none (γ ≥ √2, U = V = 0 at the start, or a finite
+        depth).
     name : str or None, default=None
         Name in the legend.
 
@@ -75,9 +76,10 @@ class SpectrumDisplay:
             for network in (states.start, states.end)
         )
         limit = None
-        if states.start.gamma < np.sqrt(2) and states.start.U.any():
+        start_network = states.start
+        if start_network.gamma < np.sqrt(2) and start_network.U.any() and np.isinf(start_network.depth):
             dense = inputs.toarray() if hasattr(inputs, "toarray") else inputs
-            limit = _eigenvalues(limit_kernel(dense, gamma=states.start.gamma))
+            limit = _eigenvalues(limit_kernel(dense, gamma=start_network.gamma))
         name = f"m = {states.end.shape.m}" if name is None else name
         return cls(start, end, limit, name=name).plot(ax)
 

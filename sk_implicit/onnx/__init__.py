@@ -31,7 +31,8 @@ def register() -> None:
     Exported graphs compute in the precision of their input, float64 or float32. They hold predictions, and
     classes with probabilities (options ``zipmap``, ``output_class_labels`` and ``nocl``); predictive standard
     deviations stay in Python. A row whose equilibrium is not reached in 2000 iterations comes out as NaN;
-    exporting a network for which that happens on random rows raises ``ValueError``.
+    exporting a network for which that happens on random rows raises ``ValueError``. A network of finite depth
+    is a loop over its layers, whatever its weights.
 
     Examples
     --------

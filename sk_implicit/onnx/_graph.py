@@ -90,7 +90,15 @@ class Graph:
 
 
 def augment(graph: Graph, model, X: str) -> str:
-    """Return [X / scale, bias], as `InputScaling.apply` does."""
+    """Return [(X, e(X)) / scale, bias], as `InputScaling.apply` does."""
+    encoding = model._inputs.encoding
+    if encoding is not None:
+        columns = graph("Gather", X, graph.constant(encoding.feature, np.int64), axis=1)
+        columns = graph("Sub", columns, graph.constant(encoding.lower))
+        columns = graph("Div", columns, graph.constant(encoding.span))
+        columns = graph("Clip", columns, graph.constant(0.0), graph.constant(1.0))
+        columns = graph("Sub", columns, graph.constant(encoding.mean))
+        X = graph("Concat", X, columns, axis=1)
     X = graph("Div", X, graph.constant(model.input_scale_))
     if model.bias_ == 0:
         return X

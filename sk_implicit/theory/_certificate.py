@@ -55,8 +55,8 @@ class ConvergenceCertificate(Report):
 
     Attributes
     ----------
-    n_samples, n_outputs, width, solver
-        Rows, outputs k, width m, and the solver that trained.
+    n_samples, n_outputs, width, depth, solver
+        Rows, outputs k, width m, depth L, and the solver that trained.
     start, end : Extremes
         Smallest and largest eigenvalue of the (weighted) tangent kernel before and after training.
     kernel_drift : float
@@ -85,7 +85,7 @@ class ConvergenceCertificate(Report):
     contraction : tuple of float
         ‖sA‖₂ at the start, at the end, and the largest of all steps.
     well_posed : WellPosedness
-        The certificate of the fitted network.
+        The certificate of the fitted network's equilibrium. A finite depth needs none.
     penalty : float
         ``alpha_``.
     loss : str
@@ -97,6 +97,7 @@ class ConvergenceCertificate(Report):
     n_samples: int
     n_outputs: int
     width: int
+    depth: float
     solver: str
     start: Extremes
     end: Extremes
@@ -121,15 +122,21 @@ class ConvergenceCertificate(Report):
 
     @property
     def certified(self) -> bool:
-        """Whether a positive linear rate is guaranteed, at an equilibrium that is certified."""
-        return self.certified_rate > 0 and self.well_posed.certified
+        """Whether a positive linear rate is guaranteed, at a finite depth or a certified equilibrium."""
+        return self.certified_rate > 0 and (self._finite or self.well_posed.certified)
+
+    @property
+    def _finite(self) -> bool:
+        return bool(np.isfinite(self.depth))
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what the record says, as (label, value) pairs."""
         i, j = self.closest.rows
         first, last, largest = self.contraction
+        certified = self.well_posed.criterion or "not certified"
         return [
             ("samples, outputs, width", f"{self.n_samples}, {self.n_outputs}, {self.width}"),
+            ("layers", str(self.depth) if self._finite else "∞"),
             ("kernel at the start, λ_min to λ_max", f"{self.start.smallest:.4g} to {self.start.largest:.4g}"),
             ("kernel at the end, λ_min to λ_max", f"{self.end.smallest:.4g} to {self.end.largest:.4g}"),
             ("kernel drift ‖K − K₀‖₂", f"{self.kernel_drift:.4g}"),
@@ -142,13 +149,18 @@ class ConvergenceCertificate(Report):
             ("squared error, end over start", f"{self.decrease:.3g}"),
             ("drift of A, of W (operator norm)", f"{self.drift_A:.3g}, {self.drift_W:.3g} of the start"),
             ("contraction: start, end, largest", f"{first:.4f}, {last:.4f}, {largest:.4f}"),
-            ("well-posedness", self.well_posed.criterion or "not certified"),
+            ("well-posedness", "nothing to certify" if self._finite else certified),
         ]
 
     @property
     def verdict(self) -> str:
         """What follows from it, in words."""
-        return "\n".join([self._on_rate(), self._on_drift(), self.well_posed.verdict, *self._remarks()])
+        layers = (
+            f"The network has {self.depth} layer{'s' if self.depth > 1 else ''}, whose output is defined for "
+            "all weights: nothing has to be well-posed."
+        )
+        on_layers = layers if self._finite else self.well_posed.verdict
+        return "\n".join([self._on_rate(), self._on_drift(), on_layers, *self._remarks()])
 
     def _on_rate(self) -> str:
         if self.flow_rate == 0:
@@ -186,6 +198,11 @@ class ConvergenceCertificate(Report):
 
     def _remarks(self) -> list[str]:
         remarks = []
+        if self._finite:
+            remarks.append(
+                "The theorem is one about equilibria. What is certified here are the same inequalities for "
+                "the tangent kernel of the layers."
+            )
         if self.solver != "gd":
             remarks.append(
                 f"The rates are those of gradient flow and gradient descent; {self.solver} is not covered by "
@@ -304,6 +321,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
         n_samples=n,
         n_outputs=k,
         width=end.shape.m,
+        depth=end.depth,
         solver=estimator.solver,
         start=at_start,
         end=at_end,

@@ -18,7 +18,7 @@ _TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-6}
 
 
 def network_inputs(estimator, X) -> Any:
-    """Return the rows as the estimator's network sees them, [X / scale, bias].
+    """Return the rows as the estimator's network sees them, [(X, e(X)) / scale, bias].
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def network_inputs(estimator, X) -> Any:
 
     Returns
     -------
-    inputs : ndarray or CSR array of shape (n, d + 1)
-        (n, d) with ``fit_intercept=False``.
+    inputs : ndarray or CSR array of shape (n, p)
+        p is d, one more with ``fit_intercept=True``, and ``relevance="auto"`` adds the encoded columns.
     """
     if _is_fitted(estimator):
         return estimator._augment(estimator._validate_X(X))
@@ -136,8 +136,7 @@ def fitted_states(estimator, X) -> States:
 
 def _double(network: Network) -> Network:
     """Return the network in float64, in which the smallest eigenvalues of its kernel are resolved."""
-    weights = (network.A, network.W, network.U, network.V)
-    return Network(*(part.astype(np.float64, copy=False) for part in weights), gamma=network.gamma)
+    return network.astype(np.float64)
 
 
 def _redrawn(estimator, X, end: Network) -> Network:
@@ -148,8 +147,7 @@ def _redrawn(estimator, X, end: Network) -> Network:
     elif estimator.early_stopping:
         reason = "early_stopping=True drew the held-out rows first"
     else:
-        X = _floats(X).astype(end.A.dtype, copy=False)
-        start = _draw(estimator, X, end.shape.k)
+        start = _draw(estimator, X.shape[0], end.shape.p, end.shape.k, end.A.dtype)
         if start.shape == end.shape:
             contraction, _ = start.contraction(tol=1e-8)
             if abs(contraction - estimator.history_["contraction"][0]) <= 1e-3 * contraction:
@@ -168,7 +166,8 @@ def _initial(estimator, X):
     _require_finite(estimator)
     columns, bias = np.ones(X.shape[1]), float(estimator.fit_intercept)
     inputs = InputScaling.of(X, np.ones(X.shape[0]), columns=columns, bias=bias)
-    return _draw(estimator, X, 1), inputs.apply(X), inputs
+    X = inputs.apply(X)
+    return _draw(estimator, *X.shape, 1, X.dtype), X, inputs
 
 
 def _require_finite(estimator) -> None:
@@ -179,18 +178,18 @@ def _require_finite(estimator) -> None:
         )
 
 
-def _draw(estimator, X, n_outputs: int) -> Network:
-    """Draw the start as ``fit`` does."""
-    n, d = X.shape
+def _draw(estimator, n: int, p: int, n_outputs: int, dtype) -> Network:
+    """Draw the start as ``fit`` does for n rows of p inputs."""
     width = estimator.width
     m = int(width) if isinstance(width, Integral) else max(1, round(width * n))
     return draw_network(
-        Shape(m, d + bool(estimator.fit_intercept), n_outputs),
+        Shape(m, p, n_outputs),
         estimator.gamma,
         _generator(estimator.random_state),
         init=estimator.init,
         output_init=estimator.output_init,
-        dtype=X.dtype,
+        dtype=dtype,
+        depth=estimator.depth,
     )
 
 

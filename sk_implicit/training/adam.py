@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..adjoint import vjp_at
 from ..network import Network
-from ..tangent import adjoint, pull_back
 from .driver import NoStep
 from .gradient_descent import evaluate_projected, has_diverged
 from .objective import Objective, Point
@@ -74,7 +74,7 @@ class Adam:
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
             for start in range(0, n, self.batch_size):
                 rows = order[start : start + self.batch_size]
-                network = Network.from_theta(theta, objective.start.shape, objective.start.gamma)
+                network = objective.start.with_theta(theta)
                 gradient = self._gradient(objective, network, rows, Z)
                 if not np.isfinite(gradient).all():
                     raise NoStep(Status.DIVERGED)
@@ -96,8 +96,7 @@ class Adam:
         residual = objective.loss.evaluate(objective.Y[rows], F).residual
         share = objective.weights[rows] / objective.total_weight * (len(Z) / len(rows))
         C = (-share[:, None] * residual).astype(residual.dtype, copy=False)
-        result = adjoint(network, layers, C @ network.U, **options)
-        gradient = pull_back(network, layers, C, result.solution)
+        gradient, _ = vjp_at(network, layers, C, **options)
         if objective.alpha > 0:
             gradient += (objective.alpha / objective.total_weight) * (network.theta - objective.start.theta)
         return gradient

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from ..adjoint import Term
 from ..spectral import largest_eigenvalue
 from .driver import NoStep
 from .objective import MAX_CONTRACTION, Objective, Point
@@ -44,7 +45,7 @@ class GradientDescent:
 
     def __init__(self, learning_rate="auto"):
         self.learning_rate = learning_rate
-        self._adjoint: np.ndarray | None = None
+        self._adjoint: tuple[Term, ...] | None = None
 
     def init(self, objective: Objective, point: Point) -> GDState:
         """Fix the step."""

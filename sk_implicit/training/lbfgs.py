@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import LbfgsInvHessProduct
 
+from ..adjoint import Term
 from .driver import NoStep
 from .gradient_descent import largest_curvature
 from .objective import Objective, Point
@@ -46,7 +47,7 @@ class LBFGS:
     progress = 1.0
 
     def __init__(self):
-        self._adjoint: np.ndarray | None = None
+        self._adjoint: tuple[Term, ...] | None = None
         self._gradient: tuple[Point, np.ndarray] | None = None
 
     def init(self, objective: Objective, point: Point) -> LBFGSState:

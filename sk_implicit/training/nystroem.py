@@ -61,7 +61,7 @@ class NystroemFactor:
     @classmethod
     def of(cls, tangent: TangentFeatures, n_landmarks: int = N_LANDMARKS) -> NystroemFactor:
         """Compute the factor from randomly drawn landmarks, the same for every call."""
-        n = tangent.Lambda.shape[1]
+        _, n = tangent.shape
         rows = sample_rows(n, n_landmarks)
         landmarks = tangent.take(rows)
         values, Q = eigh(mean_kernel(landmarks).astype(np.float64, copy=False), check_finite=False)
@@ -114,7 +114,7 @@ class NystroemSystem:
 
     def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
         """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), to a relative duality gap of ``rtol``²."""
-        dtype = self.tangent.Lambda.dtype
+        dtype = self.tangent.dtype
         least = _LEAST * float(np.linalg.norm(b))
 
         def product(V):

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..adjoint import Term, vjp_at
 from ..losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
-from ..tangent import TangentFeatures, adjoint, pull_back
+from ..tangent import TangentFeatures
 
 # A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
 MAX_CONTRACTION = 0.999
@@ -109,7 +110,8 @@ class Objective:
             first = self._assemble(start, first.layers, first.contraction, first.norm_vector)
         self._first: Point | None = first
         self.first_value = first.value
-        certified = first.contraction < MAX_CONTRACTION
+        # a network of finite depth is defined for every A
+        certified = first.contraction < MAX_CONTRACTION and np.isinf(start.depth)
         self.max_contraction = MAX_CONTRACTION if certified else np.inf
 
     @property
@@ -141,7 +143,7 @@ class Objective:
     def evaluate(self, theta: np.ndarray, near: Point | None = None) -> Point:
         """Compute the objective at θ, starting from the equilibrium of a point nearby."""
         theta = theta.astype(self.start.theta.dtype, copy=False)
-        network = Network.from_theta(theta, self.start.shape, self.start.gamma)
+        network = self.start.with_theta(theta)
         guess = near.norm_vector if near is not None else None
         contraction, vector = network.contraction(v0=guess)
         layers = network.forward(
@@ -155,9 +157,10 @@ class Objective:
         return point.network.output(point.layers) - self.offset
 
     def _assemble(self, network, layers, contraction, vector) -> Point:
-        losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
-        squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
-        data_value = float(self.weights @ losses) / self.total_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # such a point is not usable
+            losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
+            squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
+            data_value = float(self.weights @ losses) / self.total_weight
         penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0
         return Point(
             network=network,
@@ -201,8 +204,8 @@ class Objective:
             solver=self.equilibrium_solver,
         )  # fmt: skip
 
-    def vjp(self, point: Point, C: np.ndarray, near: np.ndarray | None = None):
-        """Return JᵀC at a point, (n_weights,), and the adjoint it took, (n, m): one solve.
+    def vjp(self, point: Point, C: np.ndarray, near: tuple[Term, ...] | None = None):
+        """Return JᵀC at a point, (n_weights,), and the adjoint it took: one solve.
 
         Parameters
         ----------
@@ -210,35 +213,33 @@ class Objective:
             Where.
         C : (n, k) array
             Coefficients of the outputs.
-        near : (n, m) array or None
+        near : tuple of Term or None
             The adjoint of a point nearby, as a warm start.
         """
-        C = C.astype(self.Y.dtype, copy=False)
-        Lambda = adjoint(
-            point.network, point.layers, C @ point.network.U, tol=self.tolerance(point),
+        return vjp_at(
+            point.network, point.layers, C.astype(self.Y.dtype, copy=False), tol=self.tolerance(point),
             solver=self.equilibrium_solver, start=near,
-        ).solution  # fmt: skip
-        return pull_back(point.network, point.layers, C, Lambda), Lambda
+        )  # fmt: skip
 
-    def gradient(self, point: Point, near: np.ndarray | None = None):
+    def gradient(self, point: Point, near: tuple[Term, ...] | None = None):
         """Return the gradient of ``value`` at a point and the adjoint it took, one solve.
 
         Parameters
         ----------
         point : Point
             Where.
-        near : (n, m) array or None
+        near : tuple of Term or None
             The adjoint of a point nearby, as a warm start.
 
         Returns
         -------
         gradient : (n_weights,) array
             Derivative with respect to θ.
-        Lambda : (n, m) array
+        terms : tuple of Term
             The adjoint.
         """
         C = point.residual * (-self.weights / self.total_weight)[:, None].astype(self.Y.dtype)
-        gradient, Lambda = self.vjp(point, C, near)
+        gradient, terms = self.vjp(point, C, near)
         if self.alpha > 0:
             gradient += (self.alpha / self.total_weight) * (point.network.theta - self.start.theta)
-        return gradient, Lambda
+        return gradient, terms

@@ -73,7 +73,7 @@ def _gaussian_tangent(objective: Objective, output_init: str, rows) -> TangentFe
     point, network = objective.first, objective.start
     if output_init == "zero":
         twin = draw_network(network.shape, network.gamma, np.random.RandomState(0), dtype=network.theta.dtype)
-        network = type(network)(network.A, network.W, twin.U, twin.V, gamma=network.gamma)
+        network = network.with_outputs(twin.U, twin.V)
     return TangentFeatures.at(
         network, point.layers.take(rows), tol=objective.tolerance(point), solver=objective.equilibrium_solver
     )

@@ -99,7 +99,7 @@ class IterativeSystem:
         if not _same(self._of, curvature, shift):
             self._precondition = shared_preconditioner(self.kernel, curvature, shift)
             self._of = (curvature, shift)
-        dtype = self.tangent.layers.Z.dtype
+        dtype = self.tangent.dtype
 
         def product(V):
             self.n_products += 1
@@ -153,7 +153,7 @@ def tangent_system(
     exact : bool, default=True
         Whether systems that are solved by iteration are solved to many digits, or to a duality gap.
     """
-    n_outputs, n = tangent.Lambda.shape[:2]
+    n_outputs, n = tangent.shape
     if n_outputs * n <= DENSE_LIMIT:
         return DenseSystem(joint_kernel(tangent))
     if n > FACTOR_LIMIT:

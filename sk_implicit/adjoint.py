@@ -1,0 +1,263 @@
+r"""The adjoint of the network: how its outputs depend on what enters each unit; and gradients.
+
+**Finite depth.** With D_l = 1[z_l > 0], the chain rule through z_l = σ(s A z_{l−1} + φ), z_0 = 0, gives for a
+right-hand side b, such as a row u_c of U::
+
+    λ_L = D_L ∘ b,     λ_l = D_l ∘ (s λ_{l+1} A)
+
+    ∂(bᵀz_L)/∂A = s Σ_l λ_l z_{l−1}ᵀ,     ∂(bᵀz_L)/∂φ = Λ = Σ_l λ_l.
+
+The derivative by A is a sum of products of two short vectors for each row, a `Term` for each layer. Layers
+are put together where that changes nothing: replacing z_{l−1} by z_{L−1}, which adds λ_l to λ_L in the last
+term, is an error of ‖λ_l‖ ‖z_{L−1} − z_{l−1}‖. In a contraction with rate c it is of order c^L for every l,
+so that a deep network ends with one term.
+
+**Equilibrium**, the limit L → ∞: all layers are put together, D = 1[Z > 0], and the sum is the solution of a
+linear equation, as implicit differentiation of z = σ(s A z + φ) has it::
+
+    Λ = D ∘ (s Λ A + B),     ∂(bᵀz)/∂A = s λ zᵀ,     ∂(bᵀz)/∂φ = λ.
+
+**Gradients.** With G = 1[Φ > 0], the active pattern of the feature map, coefficients C (n, k) of the outputs
+and Λ_C the adjoint of C U, the gradient of Σ C ∘ F is::
+
+    dA = s Σ_l λ_lᵀ z_{l−1},     dW = (G ∘ (Λ_C + C V))ᵀ X̃/√m,     dU = Cᵀ Z,     dV = Cᵀ Φ.
+
+Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 does not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from math import isfinite, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from .equilibrium import solve_adjoint
+from .equilibrium.problem import row_norms
+from .equilibrium.recursion import layer_states
+from .network import Layers, Network, weight_views
+
+# Entries of an (n, m) array that is worked on at a time.
+_BLOCK_ENTRIES = 2_000_000
+# Layers after which most networks no longer change beyond rounding.
+_MANY_LAYERS = 32
+
+
+class Term(NamedTuple):
+    """A part s λ zᵀ of the derivative by A, for k right-hand sides and n rows.
+
+    Attributes
+    ----------
+    left : (k, n, m) array
+        λ; the sum over all terms, Λ, is the derivative by φ.
+    right : (n, m) array or None
+        z; None for z_0 = 0.
+    """
+
+    left: np.ndarray
+    right: np.ndarray | None
+
+
+def adjoint_terms(
+    network: Network,
+    layers: Layers,
+    B: np.ndarray,
+    *,
+    tol: float,
+    solver: str = "auto",
+    max_iter: int = 500,
+    start: Sequence[Term] | None = None,
+) -> tuple[Term, ...]:
+    """Return the derivatives of Bᵀz by A and φ.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    layers : Layers
+        Its forward pass on n rows.
+    B : (k, n, m) or (k, m) array
+        Right-hand sides; the same for every row where they have no axis of rows.
+    tol, solver, max_iter
+        As in `sk_implicit.equilibrium.solve_adjoint`. At finite depth, layers are put together where the
+        derivatives stay within ``tol``, relative to those of the last layer.
+    start : sequence of Term or None
+        Those of a network nearby, as a warm start.
+
+    Returns
+    -------
+    terms : tuple of Term
+        One at an equilibrium: the adjoint equilibria and Z. At most one for each layer at finite depth.
+    """
+    if isfinite(network.depth):
+        return _layer_terms(network, layers, B, tol)
+    Lambda = np.empty((len(B), *layers.Z.shape), dtype=layers.Z.dtype)
+    for c, rows in product(range(len(B)), row_blocks(*layers.Z.shape)):
+        Lambda[c, rows] = solve_adjoint(
+            network.operator, B[c] if B.ndim == 2 else B[c, rows], layers.Z[rows] > 0,
+            gamma=network.gamma, solver=solver, tol=tol, max_iter=max_iter,
+            Z0=None if start is None else start[0].left[c, rows],
+        ).solution  # fmt: skip
+    return (Term(Lambda, layers.Z),)
+
+
+def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) -> tuple[Term, ...]:
+    """Return the terms of a network of finite depth, those of the last layer first; see the module's head.
+
+    The states of all layers are computed again, in blocks of rows: they are many.
+    """
+    depth, Phi = int(network.depth), layers.Phi
+    (n, m), dtype = Phi.shape, Phi.dtype
+    tol = max(tol / depth, float(np.finfo(dtype).eps))
+    terms: dict[int, Term] = {}
+
+    def term(layer: int) -> Term:
+        if layer not in terms:
+            right = None if layer == 1 else Phi if layer == 2 else np.zeros_like(Phi)
+            terms[layer] = Term(np.zeros((len(B), n, m), dtype), right)
+        return terms[layer]
+
+    term(depth)
+    for rows in row_blocks(n, m * min(depth, _MANY_LAYERS)):
+        states = [np.zeros_like(Phi[rows]), *layer_states(network.operator, Phi[rows], depth)]
+        last = len(states) - 1  # all further ones are equal to this one
+        top = states[min(depth - 1, last)]
+        distances = [row_norms(top - below) for below in states]
+        for c in range(len(B)):
+            scaled = (states[last] > 0) * (B[c] if B.ndim == 2 else B[c, rows])
+            reference = tol * row_norms(scaled)
+            within = reference * row_norms(top)
+            term(depth).left[c, rows] = scaled
+            for layer in range(depth - 1, 0, -1):
+                scaled = scaled @ network.A
+                scaled *= network.s
+                scaled *= states[min(layer, last)] > 0
+                sizes = row_norms(scaled)
+                if np.all(sizes <= reference):  # and no layer below has more
+                    break
+                below = min(layer - 1, last)
+                joins = np.all(sizes * distances[below] <= within)
+                term(depth if joins else layer).left[c, rows] += scaled
+        for layer, (_, right) in terms.items():
+            if right is not None and layer > 2:
+                right[rows] = states[min(layer - 1, last)]
+    return tuple(terms[layer] for layer in sorted(terms, reverse=True))
+
+
+def pull_back(
+    network: Network, layers: Layers, C: np.ndarray, terms: Iterable[tuple[np.ndarray, np.ndarray | None]]
+) -> np.ndarray:
+    """Return Jᵀ C as a flat vector, given the adjoint of the right-hand side C U.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    layers : Layers
+        Its forward pass on n rows.
+    C : (n, k) array
+        Coefficients of the outputs.
+    terms : iterable of pairs of (n, m) arrays
+        Left and right factors of the derivative by A; the left ones add up to Λ_C. None for a right one
+        of zeros.
+
+    Returns
+    -------
+    theta : (n_weights,) array
+        s Σ leftᵀ right, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
+    """
+    theta = np.zeros(network.shape.n_weights, dtype=network.theta.dtype)
+    dA, dW, dU, dV = weight_views(theta, network.shape)
+    E = C @ network.V
+    filled = False
+    for left, right in terms:
+        E += left
+        if right is None:
+            continue
+        if filled:
+            dA += left.T @ right
+        else:
+            np.matmul(left.T, right, out=dA)
+            filled = True
+    dA *= network.s
+    E *= layers.Phi > 0
+    dW[...] = (layers.X.T @ E).T
+    dW /= sqrt(network.shape.m)
+    np.matmul(C.T, layers.Z, out=dU)
+    np.matmul(C.T, layers.Phi, out=dV)
+    return theta
+
+
+def vjp_at(network: Network, layers: Layers, C: np.ndarray, **options) -> tuple[np.ndarray, tuple[Term, ...]]:
+    """Return Jᵀ C without the Jacobian's factors, and the adjoint of C U it took: one solve.
+
+    Parameters
+    ----------
+    network, layers, C
+        As in `pull_back`.
+    **options
+        Those of `adjoint_terms`.
+    """
+    terms = adjoint_terms(network, layers, (C @ network.U)[None], **options)
+    return pull_back(network, layers, C, ((term.left[0], term.right) for term in terms)), terms
+
+
+Factors = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def pairs_are_cheaper(terms: Factors, terms2: Factors) -> bool:
+    """Whether inner products are cheaper by pairs of terms than by `gram_by_columns`.
+
+    In units of n n' m multiplications: two for each pair of terms, or m and what the derivatives take.
+    """
+    if not (terms and terms2):
+        return True
+    (n, m), n2 = terms[0][0].shape, len(terms2[0][0])
+    forming = m * (len(terms) / n2 + len(terms2) / n)
+    if terms2 is terms:
+        return len(terms) * (len(terms) + 1) <= 0.5 * (m + forming)
+    return 2 * len(terms) * len(terms2) <= m + forming
+
+
+def gram_by_columns(terms: Factors, terms2: Factors) -> np.ndarray:
+    """Return the inner products of Σ λ zᵀ between rows, (n, n'), from the matrices themselves.
+
+    They are formed some columns of A at a time. For many terms that is cheaper than the sum over pairs.
+
+    Parameters
+    ----------
+    terms, terms2 : sequences of pairs of (n, m) and of (n', m) arrays
+        λ and z of every term; the same object twice for a symmetric result.
+    """
+    left = _stacked(terms)
+    right = left if terms2 is terms else _stacked(terms2)
+    (n, _, m), n2 = left[0].shape, len(right[0])
+    K = np.zeros((n, n2), left[0].dtype)
+    step = max(_BLOCK_ENTRIES // (m * max(n, n2)), 1)
+    for start in range(0, m, step):
+        columns = slice(start, start + step)
+        derivative = _by_columns(left, columns)
+        K += derivative @ (derivative if right is left else _by_columns(right, columns)).T
+    return K
+
+
+def _stacked(terms: Factors) -> tuple[np.ndarray, np.ndarray]:
+    """Return all λ and all z, (n, terms, m) each."""
+    scaled, z = zip(*terms)
+    return np.stack(scaled, axis=1), np.stack(z, axis=1)
+
+
+def _by_columns(stacked: tuple[np.ndarray, np.ndarray], columns: slice) -> np.ndarray:
+    """Return Σ λ zᵀ for some of the entries of λ, flat, (n, columns m)."""
+    scaled, z = stacked
+    return (scaled[..., columns].swapaxes(1, 2) @ z).reshape(len(z), -1)
+
+
+def row_blocks(n: int, m: int) -> Iterator[slice]:
+    """Split n rows of width m into blocks of equal size that stay near the cache; at least one."""
+    n_blocks = max(-(-n * m // _BLOCK_ENTRIES), 1)
+    step = max(-(-n // n_blocks), 1)
+    for start in range(0, max(n, 1), step):
+        yield slice(start, start + step)

@@ -1,0 +1,124 @@
+r"""Piecewise-linear encoding of features: columns that rise one after the other along a feature's quantiles.
+
+A feature x with knots e_0 < … < e_K, its minimum, some quantiles and its maximum, gets K columns [1]_
+
+    min(max((x − e_{i−1}) / (e_i − e_{i−1}), 0), 1) − their mean,        i = 1, …, K.
+
+They stand beside x itself. Along them the network sees ranks rather than values: an outlier is no further
+away than the maximum, and where the target changes fast over few values, or in steps, so can the network.
+How much of a feature enters as itself and how much so encoded is for `sk_implicit.relevance` to learn.
+
+References
+----------
+.. [1] Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical features in tabular deep
+   learning", NeurIPS 2022, section 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import issparse
+
+from .sampling import sample_rows
+
+# Intervals of a feature; distinct values below which it stays as it is (levels, counts, indicators).
+INTERVALS, MIN_DISTINCT = 32, 6
+# Most columns in all, and fewest intervals of a feature: beyond, no feature is encoded.
+MAX_COLUMNS, MIN_INTERVALS = 512, 4
+# Features beyond which none is encoded: sparse tables of that many columns stay sparse.
+MAX_FEATURES = 512
+# Rows that quantiles and means are measured on.
+_MAX_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PiecewiseLinear:
+    """The encoding of a table's features, r columns in all, those of a feature side by side.
+
+    Attributes
+    ----------
+    feature : (r,) int array
+        The feature that a column encodes.
+    lower, span : (r,) arrays
+        Where the column begins to rise, and over which length.
+    mean : (r,) array
+        What is subtracted.
+    size : (r,) array
+        Standard deviation of the feature over the root of its columns' summed variances.
+    """
+
+    feature: np.ndarray
+    lower: np.ndarray
+    span: np.ndarray
+    mean: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, X, weights: np.ndarray) -> PiecewiseLinear | None:
+        """Place the knots at weighted quantiles; None where no feature has enough distinct values.
+
+        Parameters
+        ----------
+        X : (n, d) array or CSR array
+            Inputs. Beyond 10,000 rows a fixed random sample of them is used.
+        weights : (n,) array
+            Positive sample weights.
+        """
+        if X.shape[1] > MAX_FEATURES:
+            return None
+        rows = sample_rows(X.shape[0], _MAX_ROWS)
+        limits = np.finfo(X.dtype)
+        X, weights = dense(X[rows]).astype(np.float64), weights[rows]
+        distributions = {}
+        for j, column in enumerate(X.T):
+            values, place = np.unique(column, return_inverse=True)
+            # differences must be numbers in the precision of X
+            moderate = np.abs(values).max() < limits.max / 4 and np.ptp(values) > 1e6 * limits.tiny
+            if len(values) >= MIN_DISTINCT and moderate:
+                share = np.cumsum(np.bincount(place, weights=weights))
+                distributions[j] = values, share / share[-1]
+        intervals = min(INTERVALS, MAX_COLUMNS // max(len(distributions), 1))
+        if not distributions or intervals < MIN_INTERVALS:
+            return None
+        levels = np.arange(1, intervals) / intervals
+        knots = {}
+        for j, (values, share) in distributions.items():
+            inner = values[np.searchsorted(share, levels * (1 - 1e-12))]
+            knots[j] = np.unique([values[0], *inner, values[-1]])
+        feature = np.repeat(list(knots), [len(e) - 1 for e in knots.values()])
+        lower = np.concatenate([e[:-1] for e in knots.values()])
+        span = np.concatenate([np.diff(e) for e in knots.values()])
+        zeros, ones = np.zeros(len(feature)), np.ones(len(feature))
+        columns = cls(feature, lower, span, zeros, ones).apply(X)
+        mean = np.average(columns, axis=0, weights=weights)
+        variance = np.average((columns - mean) ** 2, axis=0, weights=weights)
+        summed = np.bincount(feature, variance)[feature]
+        spread = np.zeros(X.shape[1])
+        for j in knots:
+            largest = np.abs(X[:, j]).max()  # squares of 1e200 overflow
+            relative = X[:, j] / largest
+            relative -= np.average(relative, weights=weights)
+            spread[j] = largest * np.sqrt(np.average(relative**2, weights=weights))
+        return cls(feature, lower, span, mean, spread[feature] / np.sqrt(summed))
+
+    def knots(self, feature: int) -> np.ndarray:
+        """Return the knots of a feature, none if it is not encoded."""
+        columns = np.flatnonzero(self.feature == feature)
+        return np.append(self.lower[columns], (self.lower + self.span)[columns[-1:]])
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """Return the encoded columns, (n, r), in the precision of X."""
+        out = X[:, self.feature]
+        with np.errstate(over="ignore"):  # inputs far beyond the training rows'
+            out -= self.lower.astype(X.dtype)
+            out /= self.span.astype(X.dtype)
+        np.clip(out, 0, 1, out=out)
+        out -= self.mean.astype(X.dtype)
+        return out
+
+
+def dense(X) -> np.ndarray:
+    """Return X as an array."""
+    return X.toarray() if issparse(X) else X

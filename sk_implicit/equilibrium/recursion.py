@@ -1,0 +1,78 @@
+"""The iteration z ← σ(s A z + φ) stopped after L layers: a feed-forward network with tied weights.
+
+It starts from z_0 = 0, so that z_1 = σ(φ) = φ, and L layers take L − 1 products. What comes out is z_L
+whatever the weights, for nothing has to converge. Where it does converge, layers beyond the one that changes
+nothing any more are not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .operators import EquilibriumOperator
+from .problem import FixedPoint, row_norms
+from .result import EquilibriumResult, Status
+
+# Change of a layer, in units of the machine precision, that is rounding; looked for in every eighth.
+_ROUNDING, _CHECK_EVERY = 8, 8
+# Bytes of one array of a block of rows.
+_BLOCK_BYTES = 2**22
+
+
+def layer_states(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> Iterator[np.ndarray]:
+    """Yield z_1, z_2, … up to z_depth, (n, m) each.
+
+    Fewer where layers stop changing beyond rounding: all further ones are equal to the last.
+
+    Parameters
+    ----------
+    operator : EquilibriumOperator
+        The matrix A and its scale.
+    Phi : (n, m) array
+        Features, non-negative; the first of the states.
+    depth : int
+        Number of layers L ≥ 1.
+    """
+    layer = FixedPoint(operator, False, Phi, None)
+    Z = Phi
+    yield Z
+    for number in range(2, depth + 1):
+        below, Z = Z, np.empty_like(Phi)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the result
+            np.maximum(layer.preactivation(below, out=Z), 0, out=Z)
+            yield Z
+            if number % _CHECK_EVERY == 0 and number < depth:
+                moved = row_norms(Z - below)
+                if np.all(moved <= _ROUNDING * np.finfo(Z.dtype).eps * row_norms(Z)):
+                    return
+
+
+def recur(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> EquilibriumResult:
+    """Return z_depth of every row, NaN where it is beyond the range of numbers.
+
+    Parameters
+    ----------
+    operator, Phi, depth
+        As in `layer_states`.
+
+    Returns
+    -------
+    result : EquilibriumResult
+        The states in ``solution``; ``residual`` is 0, or inf in rows that overflow.
+    """
+    n, m = Phi.shape
+    solution, residual = np.empty_like(Phi), np.zeros(n)
+    n_iter, cost = 0, 0.0
+    step = max(_BLOCK_BYTES // (m * Phi.itemsize), 64)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        for taken, Z in enumerate(layer_states(operator, Phi[rows], depth)):
+            cost += len(Z) / n if taken else 0.0
+            n_iter = max(n_iter, taken + 1)
+        solution[rows] = Z
+    lost = ~np.isfinite(solution).all(axis=1)
+    solution[lost], residual[lost] = np.nan, np.inf
+    status = Status.DIVERGED if lost.any() else Status.CONVERGED
+    return EquilibriumResult(solution, n_iter, residual, status, "layers", cost)

@@ -1,0 +1,96 @@
+"""The piecewise-linear encoding: its formula, its weights, and the features that it leaves alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
+
+from sk_implicit.encoding import (
+    INTERVALS,
+    MAX_COLUMNS,
+    MAX_FEATURES,
+    MIN_DISTINCT,
+    MIN_INTERVALS,
+    PiecewiseLinear,
+)
+
+
+def table(n=200, seed=0):
+    """Return a smooth feature, an indicator, and a heavy-tailed one."""
+    rng = np.random.RandomState(seed)
+    return np.column_stack([rng.standard_normal(n), rng.randint(0, 2, n), np.exp(3 * rng.standard_normal(n))])
+
+
+def test_columns_are_interpolated_ranks():
+    """Summed, the columns of a feature go through (e_i, i); each is centred."""
+    X = table()
+    encoding = PiecewiseLinear.of(X, np.ones(len(X)))
+    assert set(encoding.feature) == {0, 2}  # the indicator stays
+    columns = encoding.apply(X)
+    np.testing.assert_allclose(columns.mean(axis=0), 0, atol=1e-12)
+    for j in (0, 2):
+        knots = encoding.knots(j)
+        assert len(knots) == INTERVALS + 1
+        assert knots[0] == X[:, j].min() and knots[-1] == X[:, j].max()
+        mine = encoding.feature == j
+        total = (columns + encoding.mean)[:, mine].sum(axis=1)
+        np.testing.assert_allclose(total, np.interp(X[:, j], knots, np.arange(len(knots))), atol=1e-9)
+        counts, _ = np.histogram(X[:, j], knots)
+        assert counts.min() >= len(X) // INTERVALS - 2
+    assert encoding.knots(1).size == 0
+
+
+def test_size_makes_groups_as_large_as_their_feature():
+    """Columns times ``size`` have the summed variance of the feature."""
+    X = table()
+    encoding = PiecewiseLinear.of(X, np.ones(len(X)))
+    columns = encoding.apply(X) * encoding.size
+    for j in (0, 2):
+        summed = columns[:, encoding.feature == j].var(axis=0).sum()
+        assert summed == pytest.approx(X[:, j].var())
+
+
+def test_weight_two_is_the_row_twice():
+    X = table(60)
+    weights = np.random.RandomState(1).randint(1, 4, len(X))
+    weighted = PiecewiseLinear.of(X, weights.astype(float))
+    repeated = PiecewiseLinear.of(np.repeat(X, weights, axis=0), np.ones(weights.sum()))
+    for name in ("feature", "lower", "span", "mean", "size"):
+        np.testing.assert_allclose(getattr(weighted, name), getattr(repeated, name), rtol=1e-12, atol=1e-14)
+
+
+def test_sparse_rows_and_float32():
+    X = table()
+    X[X < 0] = 0
+    dense, sparse = (PiecewiseLinear.of(rows, np.ones(len(X))) for rows in (X, csr_array(X)))
+    np.testing.assert_array_equal(dense.lower, sparse.lower)
+    single = dense.apply(X.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, dense.apply(X), atol=1e-4)
+
+
+def test_what_is_left_alone():
+    """Few levels, too many features, and values beyond the precision's range."""
+    rng = np.random.RandomState(0)
+    weights = np.ones(50)
+    assert PiecewiseLinear.of(rng.randint(0, MIN_DISTINCT - 1, (50, 3)).astype(float), weights) is None
+    assert PiecewiseLinear.of(rng.standard_normal((50, MAX_FEATURES + 1)), weights) is None
+    many = MAX_COLUMNS // MIN_INTERVALS
+    assert PiecewiseLinear.of(rng.standard_normal((50, many + 1)), weights) is None
+    assert len(PiecewiseLinear.of(rng.standard_normal((50, many)), weights).feature) <= MAX_COLUMNS
+    assert PiecewiseLinear.of(1e308 * rng.uniform(-1, 1, (50, 1)), weights) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    arrays(np.float64, (12, 2), elements=st.floats(-1e300, 1e300)),
+    arrays(np.float64, (3, 2), elements=st.floats(-1.7e308, 1.7e308)),
+)
+def test_any_table_gives_finite_columns(X, other):
+    """At most one unit long, for training rows and any others."""
+    encoding = PiecewiseLinear.of(X, np.ones(len(X)))
+    if encoding is not None:
+        assert np.isfinite(encoding.size).all() and (encoding.size > 0).all()
+        assert np.all(np.abs(encoding.apply(X)) <= 1) and np.all(np.abs(encoding.apply(other)) <= 1)
