@@ -213,6 +213,8 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         self._inputs = inputs
         self.input_scale_, self.bias_ = inputs.scale, inputs.bias
         self.knots_, self.encoded_mean_ = inputs.knots(), inputs.encoded_mean()
+        if inputs.relevance is not None:
+            self.relevance_ = inputs.relevance
         self.y_mean_, self.y_scale_ = target.mean, target.scale
 
     def _target_scaling(self, Y, weights):

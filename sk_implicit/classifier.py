@@ -124,6 +124,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         What the features and the encoded columns are divided by.
     bias_ : float
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
+    relevance_ : ndarray of shape (n_features_in_,)
+        Root of the variance that each feature, as itself and encoded, has in the network's input.
     knots_, encoded_mean_ : list of n_features_in_ ndarrays, ndarray
         The piecewise-linear encoding of the features, as in `ImplicitReLURegressor`.
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)

@@ -25,11 +25,14 @@ class InputScaling:
         The constant that is appended; none where it is 0.
     encoding : PiecewiseLinear or None
         The columns e(x) beside those of X.
+    relevance : (d,) array or None
+        Root of the variance that each feature, as itself and encoded, has in x̃, where it was measured.
     """
 
     scale: np.ndarray
     bias: float
     encoding: PiecewiseLinear | None = None
+    relevance: np.ndarray | None = None
 
     @property
     def n_features(self) -> int:
@@ -76,17 +79,27 @@ class InputScaling:
         # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow
         largest = max(float(np.abs(values).max(initial=0.0)), bias) or 1.0
         relative = (X / largest).astype(np.float64)
+        share = weights / weights.sum()
         if sparse.issparse(relative):
-            squares = np.asarray(relative.multiply(relative) @ columns[:d] ** 2).ravel()
+            by_entry = relative.multiply(relative)
+            squares = np.asarray(by_entry @ columns[:d] ** 2).ravel()
+            mean = np.asarray(relative.T @ share).ravel()
+            variance = np.maximum(np.asarray(by_entry.T @ share).ravel() - mean**2, 0.0)
         else:
             squares = np.einsum("nd,nd,d->n", relative, relative, columns[:d] ** 2)
+            relative -= share @ relative
+            variance = np.einsum("nd,nd,n->d", relative, relative, share)
+        variance *= columns[:d] ** 2
         if encoding is not None:
             for first in range(0, X.shape[0], _BLOCK_ROWS):
                 rows = slice(first, first + _BLOCK_ROWS)
                 encoded = encoding.apply(dense(X[rows]).astype(np.float64)) * (columns[d:] / largest)
                 squares[rows] += np.einsum("nr,nr->n", encoded, encoded)
-        norm = float(np.sqrt(np.average(squares + (bias / largest) ** 2, weights=weights))) or 1.0
-        return cls(norm / columns * largest, bias / largest / norm, encoding)
+                by_column = np.einsum("nr,nr,n->r", encoded, encoded, share[rows])
+                variance += np.bincount(encoding.feature, by_column, minlength=d)
+        norm = float(np.sqrt(share @ (squares + (bias / largest) ** 2))) or 1.0
+        scale = norm / columns * largest
+        return cls(scale, bias / largest / norm, encoding, np.sqrt(variance) / norm)
 
     def apply(self, X):
         """Return x̃ for every row, (n, p + 1) with a bias and (n, p) without.

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit.display import ConvergenceDisplay, SpectrumDisplay, WidthDisplay
+from sk_implicit.display.width import WidthCurves
 from sk_implicit.limit import limit_kernel
 from sk_implicit.theory import convergence_certificate, network_inputs, tangent_kernel
 
@@ -56,7 +57,7 @@ def test_convergence_shows_the_curve_above_nothing_it_is_certified_below(model):
     np.testing.assert_allclose(np.diff(np.log(guaranteed)), -certificate.certified_rate)
     assert display.ax_.get_yscale() == "log"
     assert display.ax_.get_xlabel() and display.ax_.get_ylabel()
-    assert labels(display.ax_) == ["gd, m = 40", "gd, m = 40: certified for gradient descent"]
+    assert labels(display.ax_) == ["gd, m = 40", "certified for gradient descent"]
 
 
 def test_several_curves_share_axes_in_different_colours(model):
@@ -68,7 +69,8 @@ def test_several_curves_share_axes_in_different_colours(model):
     ]
     assert all(display.ax_ is ax and display.figure_ is figure for display in drawn)
     assert len({display.line_.get_color() for display in drawn}) == 3
-    assert len(labels(ax)) == 6
+    assert labels(ax) == ["first", "second", "third", "certified for gradient descent"]
+    assert [display.certified_line_.get_color() for display in drawn] == [d.line_.get_color() for d in drawn]
     display = drawn[0]
     assert display.plot() is display and display.ax_ is not ax
 
@@ -116,6 +118,17 @@ def test_width_fits_every_width_and_seed():
     assert [tick.get_text() for tick in losses.get_xticklabels()] == ["10", "20"]
     assert display.plot(display.axes_, name="again") is display
     assert len(labels(display.axes_[0])) == 4
+    for ax in display.axes_:  # one colour for each of the two, in every panel
+        colours = [line.get_color() for line in ax.get_lines()]
+        assert len(set(colours)) == 2 and colours[: len(colours) // 2] == [colours[0]] * (len(colours) // 2)
+
+
+@pytest.mark.parametrize(("factor", "scale"), [(3, "linear"), (300, "log")])
+def test_losses_are_on_a_logarithmic_axis_where_they_span_decades(factor, scale):
+    ones = np.ones((2, 1))
+    loss = np.array([[1.0], [factor]])
+    display = WidthDisplay([10, 20], WidthCurves(loss, np.nan * ones, ones, ones, ones)).plot()
+    assert display.axes_[0].get_yscale() == scale
 
 
 def test_width_without_test_rows_has_no_test_curve():

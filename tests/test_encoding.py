@@ -15,6 +15,7 @@ from sk_implicit.encoding import (
     MIN_INTERVALS,
     PiecewiseLinear,
 )
+from sk_implicit.scaling import InputScaling
 
 
 def table(n=200, seed=0):
@@ -94,3 +95,18 @@ def test_any_table_gives_finite_columns(X, other):
     if encoding is not None:
         assert np.isfinite(encoding.size).all() and (encoding.size > 0).all()
         assert np.all(np.abs(encoding.apply(X)) <= 1) and np.all(np.abs(encoding.apply(other)) <= 1)
+
+
+def test_relevance_is_the_share_of_the_input():
+    """Each feature's columns, as the network sees them, have the variance that `relevance` says."""
+    X, weights = table(), np.random.RandomState(2).uniform(0.5, 2, 200)
+    encoding = PiecewiseLinear.of(X, weights)
+    factors = np.random.RandomState(3).uniform(0.5, 2, 3 + len(encoding.feature))
+    inputs = InputScaling.of(X, weights, columns=factors, bias=0.7, encoding=encoding)
+    seen = inputs.apply(X)
+    assert np.average(np.sum(seen**2, axis=1), weights=weights) == pytest.approx(1)
+    variance = np.diag(np.cov(seen[:, :-1].T, aweights=weights, ddof=0))
+    summed = np.bincount(np.append(np.arange(3), encoding.feature), variance)
+    np.testing.assert_allclose(inputs.relevance, np.sqrt(summed), rtol=1e-9)
+    sparse = InputScaling.of(csr_array(X), weights, columns=factors, bias=0.7, encoding=encoding)
+    np.testing.assert_allclose(sparse.relevance, inputs.relevance, rtol=1e-9)

@@ -187,7 +187,7 @@ def test_pickle_clone_and_grid_search():
     copy = pickle.loads(pickle.dumps(model))
     for ours, theirs in zip(model.predict(X, return_std=True), copy.predict(X, return_std=True)):
         np.testing.assert_array_equal(ours, theirs)
-    grid = {"width": [16, np.inf]}
+    grid = {"width": [64, 256, 1024, np.inf]}
     search = GridSearchCV(ImplicitReLURegressor(alpha=0.1, tol=1.0, random_state=0), grid, cv=2).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 

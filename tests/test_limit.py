@@ -87,22 +87,31 @@ def test_limit_functions_equal_their_definitions(gamma, rho):
     assert_allclose(got, [phi, F, kappa, L, phi + F, ntk], rtol=0, atol=1e-10)
 
 
-def test_fixed_point_against_adaptive_quadrature():
-    gamma, rho = 0.7, 0.5
+@pytest.mark.parametrize(("gamma", "rho"), [(0.4, -0.7), (0.7, 0.5), (1.2, 0.9)])
+def test_fixed_point_against_adaptive_quadrature(gamma, rho):
     functions = limit_functions(gamma)
     K, K_one = functions.k(np.array([rho, 1.0]))
     a, c, s = gamma * math.sqrt(K_one), K / K_one, math.sqrt(1.0 - rho * rho)
+    kappa = functions.kappa(rho)
 
-    def integrand(q, p):
-        x, y = np.array([p / a]), np.array([max(rho * p + s * q, 0.0) / a])
-        return float(normal_pdf(p) * normal_pdf(q) * shifted_relu_moment(np.maximum(x, 0), y, c)[0])
+    def expectation(f):
+        """E[f(σ(p)/a, σ(p')/a)], cut where p and p' change sign."""
 
-    parts = [
-        dblquad(integrand, lo, hi, low, high, epsabs=1e-8, epsrel=1e-8)[0]
-        for lo, hi in [(-8.0, 0.0), (0.0, 8.0)]
-        for low, high in [(-8.0, lambda p: -rho * p / s), (lambda p: -rho * p / s, 8.0)]
-    ]
-    assert_allclose(a * a * sum(parts), K, atol=3e-8)
+        def integrand(q, p):
+            x, y = np.array([max(p, 0.0) / a]), np.array([max(rho * p + s * q, 0.0) / a])
+            return float(normal_pdf(p) * normal_pdf(q) * f(x, y, c)[0])
+
+        def kink(p):
+            return min(max(-rho * p / s, -9.0), 9.0)
+
+        return sum(
+            dblquad(integrand, lo, hi, low, high, epsabs=1e-11, epsrel=1e-11)[0]
+            for lo, hi in [(-9.0, 0.0), (0.0, 9.0)]
+            for low, high in [(-9.0, kink), (kink, 9.0)]
+        )
+
+    assert_allclose(a * a * expectation(shifted_relu_moment), K, rtol=0, atol=1e-10)
+    assert_allclose(expectation(both_above), kappa, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("gamma", GAMMAS)

@@ -198,6 +198,14 @@ def test_observed_rate_stops_at_rounding():
     assert np.isnan(observed_rate([1.0]))
 
 
+def test_the_final_rate_is_that_of_the_last_steps():
+    errors = np.exp(-np.append(np.linspace(0, 6, 7), [6.5, 7]))  # six steps of 1, two of ½
+    assert observed_rate(errors, share=0.25) == pytest.approx(0.5)
+    assert observed_rate(errors, share=0.0) == pytest.approx(0.5)  # one step at least
+    assert observed_rate(errors, share=0.5) == pytest.approx(0.75)
+    assert observed_rate(errors) == pytest.approx(7 / 8)
+
+
 @settings(max_examples=50)
 @given(
     n=st.integers(3, 8),
@@ -305,6 +313,12 @@ def test_the_verdict_names_what_is_wrong(data, model):
     penalised = convergence_certificate(fitted(X, y, solver="lm", alpha=0.1, max_iter=3), X, y)
     assert np.isnan(penalised.observed_rate)
     assert "penalty" in penalised.verdict and "lm is not covered" in penalised.verdict
+
+    sliding = fitted(X, y)  # as if along kinks
+    sliding.history_["squared_error"][-10:] = [sliding.history_["squared_error"][-1]] * 10
+    slow = convergence_certificate(sliding, X, y)
+    assert slow.final_rate < slow.certified_rate < slow.observed_rate and "kinks" in slow.verdict
+    assert "kinks" not in convergence_certificate(model, X, y).verdict
 
     loose = convergence_certificate(fitted(X, y, gamma=0.9), X, y)
     assert not loose.well_posed.certified and not loose.certified

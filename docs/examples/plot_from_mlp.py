@@ -35,6 +35,7 @@ X, X_test = scaler.transform(X), scaler.transform(X_test)
 # The same predictions to rounding error; Perron-Frobenius radius 0.
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+gains = {}
 for ax, layers in zip(axes, [(100,), (50, 50), (40, 30, 20)]):
     mlp = MLPRegressor(hidden_layer_sizes=layers, random_state=0).fit(X, y)
     model = ImplicitReLURegressor.from_mlp(mlp)
@@ -55,16 +56,30 @@ for ax, layers in zip(axes, [(100,), (50, 50), (40, 30, 20)]):
         f"    R² on test rows: {scores[0]:.3f} as a perceptron, {scores[-1]:.3f} after {model.n_iter_} steps "
         f"as an implicit network; ‖sA‖₂ = {model.contraction_:.2f}"
     )
+    gains[layers] = scores
     magnitudes = np.abs(model.A_)
-    largest = np.quantile(magnitudes, 0.99)
-    ax.imshow(magnitudes + 1e-4 * largest, cmap="cividis", norm=LogNorm(1e-4 * largest, largest))
+    magnitudes /= np.quantile(magnitudes, 0.99)
+    image = ax.imshow(magnitudes + 1e-4, cmap="cividis", norm=LogNorm(1e-4, 1))
     ax.contour(before, levels=[0.5], colors="white", linewidths=0.6)
     ax.set(title=f"|A| after training, {layers}", xlabel="from unit", ylabel="to unit")
+figure.colorbar(image, ax=axes, label="relative to the largest")
 
 # %%
 # The white lines enclose what the perceptron used of A: the constant unit's column and the blocks below the
 # diagonal. Training fills in the rest, feedback included (the colours are logarithmic, over four decades),
 # and the contraction says that the equilibrium is still certified to be unique.
+
+# %%
+# What training on gains, step by step.
+
+figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+for (layers, scores), marker, colour in zip(gains.items(), "os^", ("#0072B2", "#D55E00", "#009E73")):
+    ax.plot(scores, marker=marker, color=colour, label=f"layers {layers}")
+ax.set(
+    xlabel="Levenberg-Marquardt steps as an implicit network (0: the perceptron)",
+    ylabel="R² on test rows",
+)
+ax.legend()
 
 # %%
 # For comparison: perceptrons trained until they converge leave less to be gained.

@@ -24,8 +24,8 @@ GAMMA = 0.4
 # %%
 # The limit
 # ---------
-# A wide network and its limit differ in nothing but the width. Features stay as they are here: learnt
-# scales (``relevance="auto"``) are followed further by the limit than by narrow networks.
+# A wide network and its limit differ in nothing but the width. Features stay as they are here
+# (``relevance=None``): unit norms and Gaussian weights are the setting of the theory.
 
 
 def regressor(width, **parameters):
@@ -91,6 +91,7 @@ ax.set(
     title=f"fitted slope {slope:.2f}",
 )
 ax.set_xticks(widths, [str(width) for width in widths])
+ax.set_yticks([0.02, 0.05, 0.1, 0.2], ["0.02", "0.05", "0.1", "0.2"])
 ax.minorticks_off()
 ax.legend()
 
@@ -106,7 +107,7 @@ problems = {
     "Friedman 2": make_friedman2(450, noise=50.0, random_state=0),
 }
 fig, ax = plt.subplots(layout="constrained")
-for color, (name, (X, y)) in zip(["C0", "C1", "C2"], problems.items(), strict=True):
+for color, (name, (X, y)) in zip(["#0072B2", "#D55E00", "#009E73"], problems.items(), strict=True):
     X_train, y_train, X_test, y_test = split(X, y, n_train=150)
     limit = regressor(np.inf).fit(X_train, y_train)
     alpha = limit.alpha_

@@ -69,3 +69,21 @@ def label_widths(ax, widths):
     shown = widths[:: max(1, -(-len(widths) // 8))]
     ax.set_xticks(shown, [f"{width:g}" for width in shown])
     ax.set_xticks([], minor=True)
+
+
+def plain_ticks(axis):
+    """Write 1, 10, 100 instead of powers along a logarithmic axis."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def label_once(ax, label: str, **line):
+    """Name, in grey, what lines of every colour have in common; once in these axes."""
+    if label not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], color="0.35", label=label, **line)
+
+
+def draw_legend(ax, *, last: str | None = None):
+    """Draw the legend, where there is something to tell apart; the entry ``last`` stands at its end."""
+    entries = sorted(zip(*ax.get_legend_handles_labels()), key=lambda entry: entry[1] == last)
+    if entries:
+        ax.legend(*zip(*entries), fontsize="small", ncols=2 if len(entries) > 8 else 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..theory import convergence_certificate
-from ._style import axes_or_new, colour, next_number
+from ._style import axes_or_new, colour, draw_legend, label_once, next_number
 
 # Below this fraction of its start a squared error is rounding.
 _FLOOR = 1e-30
+_CERTIFIED = "certified for gradient descent"
 
 
 class ConvergenceDisplay:
@@ -110,15 +111,13 @@ class ConvergenceDisplay:
         self.certified_line_ = None
         if self.certified_rate and np.isfinite(self.certified_rate):
             guaranteed = errors[0] * np.exp(-self.certified_rate * steps)
-            label = "certified for gradient descent"
             (self.certified_line_,) = ax.plot(
-                steps, guaranteed, linestyle="--", linewidth=1.2, color=self.line_.get_color(),
-                label=label if name is None else f"{name}: {label}",
-            )  # fmt: skip
+                steps, guaranteed, linestyle="--", linewidth=1.2, color=self.line_.get_color()
+            )
+            label_once(ax, _CERTIFIED, linestyle="--", linewidth=1.2)
         ax.set(yscale="log", xlabel="step", ylabel="squared error / variance of y")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(True, which="major", linewidth=0.4, alpha=0.6)
-        if ax.get_legend_handles_labels()[1]:
-            ax.legend(fontsize="small", ncols=2 if len(ax.get_lines()) > 8 else 1)
+        draw_legend(ax, last=_CERTIFIED)
         self.ax_, self.figure_ = ax, ax.figure
         return self

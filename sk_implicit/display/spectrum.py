@@ -9,7 +9,7 @@ from ..sampling import sample_rows
 from ..spectral import Extremes
 from ..tangent import mean_kernel
 from ..theory._states import fitted_states, tangent_features
-from ._style import axes_or_new, colour, next_number
+from ._style import axes_or_new, colour, draw_legend, next_number, plain_ticks
 
 # All eigenvalues are computed: beyond, a random sample of this many rows stands for all.
 _MAX_ROWS = 2000
@@ -129,9 +129,8 @@ class SpectrumDisplay:
             )
         ax.set(xscale="log", yscale="log", xlabel="number of the eigenvalue", ylabel="eigenvalue of K")
         ax.grid(True, which="major", linewidth=0.4, alpha=0.6)
-        # the limit, drawn with the first spectrum, stands last
-        entries = sorted(zip(*ax.get_legend_handles_labels()), key=lambda entry: entry[1] == _LIMIT)
-        ax.legend(*zip(*entries), fontsize="small")
+        plain_ticks(ax.xaxis)
+        draw_legend(ax, last=_LIMIT)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from ..theory import observed_rate
-from ._style import axes_row, band, colour, label_widths, marker, next_number
+from ._style import axes_row, band, colour, draw_legend, label_widths, marker, next_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,16 @@ class WidthDisplay:
         losses, rates, norms = axes
         number = next_number(losses)
         curves = self.curves
-        self._line(losses, curves.train_loss, f"{prefix}train", 2 * number, "-")
+        self._line(losses, curves.train_loss, f"{prefix}train", number)
         if np.isfinite(curves.test_loss).any():
-            self._line(losses, curves.test_loss, f"{prefix}test", 2 * number + 1, "--")
-        self._line(rates, curves.rate, name, number, "-")
-        self._line(norms, curves.norm_end, f"{prefix}end", 2 * number, "-")
-        self._line(norms, curves.norm_start, f"{prefix}start", 2 * number + 1, "--")
-        losses.set(ylabel="mean squared error", yscale="log")
+            self._line(losses, curves.test_loss, f"{prefix}test", number, dashed=True)
+        self._line(rates, curves.rate, name, number)
+        self._line(norms, curves.norm_end, f"{prefix}end", number)
+        self._line(norms, curves.norm_start, f"{prefix}start", number, dashed=True)
+        losses.set(ylabel="mean squared error")
+        low, high = losses.dataLim.intervaly
+        if high > 10 * low > 0:  # within a decade a logarithmic axis has hardly a tick
+            losses.set_yscale("log")
         rates.set(ylabel="−ln(loss ratio) per step")
         norms.set(ylabel="‖A‖₂ / √m")
         low, high = norms.get_ylim()
@@ -143,23 +146,17 @@ class WidthDisplay:
             panel.set(xscale="log", xlabel="width m")
             label_widths(panel, self.widths)
             panel.grid(True, which="major", linewidth=0.4, alpha=0.6)
-            if panel.get_legend_handles_labels()[1]:
-                panel.legend(fontsize="small")
+            draw_legend(panel)
         self.axes_, self.figure_ = axes, losses.figure
         return self
 
-    def _line(self, ax, values, label, number, linestyle):
+    def _line(self, ax, values, label, number, *, dashed=False):
         """Draw medians over the seeds, and a band where there are several."""
         middle, low, high = band(values)
         ax.plot(
-            self.widths,
-            middle,
-            linestyle,
-            color=colour(number),
-            marker=marker(number),
-            markersize=4,
-            label=label,
-        )
+            self.widths, middle, "--" if dashed else "-", color=colour(number), marker=marker(number),
+            markersize=5, markerfacecolor="white" if dashed else None, label=label,
+        )  # fmt: skip
         if np.shape(values)[-1] > 1:
             ax.fill_between(self.widths, low, high, color=colour(number), alpha=0.2, linewidth=0)
 

@@ -167,7 +167,8 @@ def _initial(estimator, X):
     columns, bias = np.ones(X.shape[1]), float(estimator.fit_intercept)
     inputs = InputScaling.of(X, np.ones(X.shape[0]), columns=columns, bias=bias)
     X = inputs.apply(X)
-    return _draw(estimator, *X.shape, 1, X.dtype), X, inputs
+    n, p = X.shape
+    return _draw(estimator, n, p, 1, X.dtype), X, inputs
 
 
 def _require_finite(estimator) -> None:
