@@ -546,14 +546,15 @@ def _drop_weightless(X, Y, weights):
 
 def _require_memory(shape: Shape, dtype, width) -> None:
     """Raise before a network is drawn that cannot fit: its weights and one update of them."""
-    needed = 4 * shape.n_weights * np.dtype(dtype).itemsize
+    n_weights = min(shape.n_weights, 10**300)  # larger numbers have no float
+    needed = 4 * n_weights * np.dtype(dtype).itemsize
     try:
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not known on this platform
         return
     if needed > available:
         raise MemoryError(
-            f"width={width!r} means a network of width {shape.m} with {shape.n_weights:.3g} weights, which "
+            f"width={width!r} means a network of width {shape.m} with {n_weights:.3g} weights, which "
             f"takes at least {needed / 2**30:.3g} GiB to train; this machine has "
             f"{available / 2**30:.3g} GiB. Use a smaller width (an int is the width itself, a float "
             "a multiple of the number of samples), or float32 input."

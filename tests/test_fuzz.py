@@ -49,13 +49,14 @@ layouts = st.sampled_from(
 
 def laid_out(array, layout):
     """Return equal values in another layout."""
+    if array.ndim == 0:
+        return array
     if layout == "F":
         return np.asfortranarray(array)
     if layout == "reversed":
         return array[::-1].copy()[::-1]
     if layout == "every other":
-        twice = np.repeat(array, 2, axis=-1) if array.ndim else array
-        return twice[..., ::2]
+        return np.repeat(array, 2, axis=-1)[..., ::2]
     if layout == "read-only":
         array = array.copy()
         array.flags.writeable = False
@@ -84,7 +85,7 @@ def arrays(draw, shape=shapes):
     shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
     dtype = draw(dtypes)
     rng = np.random.RandomState(draw(st.integers(0, 1000)))
-    values = rng.standard_normal(shape) * draw(sizes)
+    values = np.asarray(rng.standard_normal(shape) * draw(sizes))
     if draw(st.integers(0, 9)) == 0 and values.size:
         values.flat[rng.randint(values.size)] = draw(st.sampled_from([np.nan, np.inf, -np.inf]))
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -194,6 +195,17 @@ values = st.one_of(
          "auto", "loo", "lm", "gd", object, np.random.default_rng(0), b"lm"]
     ),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1e300, 10**300])
+def test_width_beyond_all_numbers(width):
+    with pytest.raises(MemoryError, match="Use a smaller width"):
+        regressor(width=width).fit(X12, X12[:, 0])
+
+
+def test_penalty_beyond_all_numbers():
+    model = regressor(alpha=1e200).fit(X12, X12[:, 0])
+    assert_allclose(model.predict(X12), X12[:, 0].mean(), atol=1e-9)
 
 
 @settings(max_examples=100)
