@@ -29,6 +29,7 @@ default_role = "py:obj"
 add_function_parentheses = False
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"  # the methods of a page, not the class again before each
 autodoc_typehints = "none"  # the docstrings hold them, with shapes
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

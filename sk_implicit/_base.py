@@ -21,6 +21,7 @@ from ._blas import one_pool
 from ._callbacks import CallbackSupport, FitWatch, Watched
 from ._fit_state import FitState, from_plain, to_plain
 from ._infinite_width import InfiniteWidth
+from ._row_blocks import map_rows, n_missed, network_equilibria, network_outputs
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
 from .network import INITS, OUTPUT_INITS, Network, Shape, draw_network
@@ -68,6 +69,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -108,6 +110,8 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         self._forget()
         if self._at_infinity:
             self._fit_limit(X, Y, weights)
+            if self.verbose:
+                self._print_line(1, self.loss_, "closed form")
             watch.ends_fit()
             return
         rng = check_random_state(self.random_state)
@@ -381,13 +385,14 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _print_step(self, progress) -> None:
         """Print one line for the step just taken."""
         history = progress.history
-        line = (
-            f"[{type(self).__name__}] step {progress.n_iter:4d}  loss {history.loss[-1]:.6e}  "
-            f"contraction {history.contraction[-1]:.4f}"
-        )
+        rest = f"contraction {history.contraction[-1]:.4f}"
         if history.validation_score:
-            line += f"  validation score {history.validation_score[-1]:.6f}"
-        print(line, file=sys.stdout, flush=True)
+            rest += f"  validation score {history.validation_score[-1]:.6f}"
+        self._print_line(progress.n_iter, history.loss[-1], rest)
+
+    def _print_line(self, step: int, loss: float, rest: str) -> None:
+        """Print the line of one step, on the standard output as scikit-learn does."""
+        print(f"[{type(self).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", file=sys.stdout, flush=True)
 
     # -------------------------------------------------------------- predict
 
@@ -430,22 +435,30 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Return the network's output and the number of rows whose equilibrium was missed."""
         F = np.empty((X.shape[0], network.shape.k), dtype=network.A.dtype)
         missed = 0
-        for rows, layers in self._forward_blocks(network, X):
-            F[rows] = network.output(layers)
-            missed += self._missed(layers.result)
+        for rows, (block, missed_in_block) in self._map_blocks(network_outputs, network, X):
+            F[rows] = block
+            missed += missed_in_block
         return F, missed
 
     def _missed(self, result) -> int:
         """Count the rows whose equilibrium was not reached."""
-        if result.converged:
-            return 0
-        return int(np.sum(~(result.residual <= self._tolerance(result.solution.dtype))))
+        return n_missed(result, self._tolerance(result.solution.dtype))
+
+    def _blocks(self, network: Network, n: int):
+        """Cut n rows into blocks, so that memory does not grow with their number."""
+        step = max(1, _BLOCK_ENTRIES // network.shape.m)
+        return (slice(first, first + step) for first in range(0, n, step))
+
+    def _map_blocks(self, function, network: Network, X):
+        """Yield each block of rows with what a function of `_row_blocks` makes of it, in ``n_jobs`` jobs."""
+        return map_rows(
+            function, X, self._blocks(network, X.shape[0]), network,
+            n_jobs=self.n_jobs, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver,
+        )  # fmt: skip
 
     def _forward_blocks(self, network: Network, X):
-        """Run the forward pass on blocks of rows, so that memory does not grow with their number."""
-        step = max(1, _BLOCK_ENTRIES // network.shape.m)
-        for first in range(0, X.shape[0], step):
-            rows = slice(first, first + step)
+        """Run the forward pass on one block of rows after the other."""
+        for rows in self._blocks(network, X.shape[0]):
             yield (
                 rows,
                 network.forward(X[rows], tol=self._tolerance(X.dtype), solver=self.equilibrium_solver),
@@ -470,7 +483,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
                 stacklevel=4,
             )
 
-    def equilibrium(self, X):
+    def equilibrium(self, X) -> np.ndarray:
         """Return the equilibrium z of each row; at finite depth, the last layer z_L.
 
         Parameters
@@ -489,9 +502,9 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         network = self._networks()[0]
         Z = np.empty((X.shape[0], network.shape.m), dtype=X.dtype)
         missed = 0
-        for rows, layers in self._forward_blocks(network, X):
-            Z[rows] = layers.Z
-            missed += self._missed(layers.result)
+        for rows, (block, missed_in_block) in self._map_blocks(network_equilibria, network, X):
+            Z[rows] = block
+            missed += missed_in_block
         self._warn_missed(missed)
         return Z
 
@@ -533,14 +546,15 @@ def _drop_weightless(X, Y, weights):
 
 def _require_memory(shape: Shape, dtype, width) -> None:
     """Raise before a network is drawn that cannot fit: its weights and one update of them."""
-    needed = 4 * shape.n_weights * np.dtype(dtype).itemsize
+    n_weights = min(shape.n_weights, 10**300)  # larger numbers have no float
+    needed = 4 * n_weights * np.dtype(dtype).itemsize
     try:
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not known on this platform
         return
     if needed > available:
         raise MemoryError(
-            f"width={width!r} means a network of width {shape.m} with {shape.n_weights:.3g} weights, which "
+            f"width={width!r} means a network of width {shape.m} with {n_weights:.3g} weights, which "
             f"takes at least {needed / 2**30:.3g} GiB to train; this machine has "
             f"{available / 2**30:.3g} GiB. Use a smaller width (an int is the width itself, a float "
             "a multiple of the number of samples), or float32 input."

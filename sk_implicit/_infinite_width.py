@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from ._row_blocks import limit_outputs, map_rows
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
-from .limit import limit_kernel
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
 _FINITE_ONLY = (
@@ -29,6 +29,7 @@ class InfiniteWidth:
     fit_intercept: bool
     alpha: float | str
     loss: str
+    n_jobs: int | None
     _target_scaling: Callable[..., Any]
     _choose_inputs: Callable[..., Any]
     _set_scaling: Callable[..., Any]
@@ -85,9 +86,11 @@ class InfiniteWidth:
         """Return the limit's predictions for augmented rows, on the scaled targets, (n, k)."""
         F = np.empty((X.shape[0], self.dual_coef_.shape[1]), dtype=X.dtype)
         landmarks = self.X_fit_.astype(np.float64)
-        for rows in self._limit_blocks(X.shape[0]):
-            cross = limit_kernel(X[rows].astype(np.float64), landmarks, gamma=self.gamma_)
-            F[rows] = cross @ self.dual_coef_
+        for rows, block in map_rows(
+            limit_outputs, X, self._limit_blocks(X.shape[0]), landmarks, self.dual_coef_,
+            n_jobs=self.n_jobs, gamma=self.gamma_,
+        ):  # fmt: skip
+            F[rows] = block
         return F
 
     def _limit_blocks(self, n: int):

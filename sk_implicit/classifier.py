@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
@@ -93,6 +95,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply the sample weights. "balanced": inverse to the total
         sample weight of each class.
+    n_jobs : int or None, default=None
+        Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
+        2,000,000 / width rows): threads, unless ``joblib.parallel_config`` names another backend. None is 1
+        unless such a context says otherwise, -1 all processors. No prediction depends on it.
     warm_start : bool, default=False
         Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
         the same solver state and penalty. The estimator then keeps that state.
@@ -208,10 +214,11 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         validation_fraction=0.1,
         n_iter_no_change=10,
         class_weight=None,
+        n_jobs=None,
         warm_start=False,
         random_state=None,
         verbose=0,
-    ):
+    ) -> None:
         self.width = width
         self.loss = loss
         self.gamma = gamma
@@ -232,12 +239,13 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
+        self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Train the network.
 
         Parameters
@@ -345,7 +353,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         """Return the network's outputs, (n, 1) or (n, n_classes)."""
         return self._unscale(self._raw_predict(self._validate_X(X)))
 
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return the scores that decide between the classes.
 
         Parameters
@@ -363,7 +371,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         F = self._outputs(X)
         return F.ravel() if F.shape[1] == 1 else F
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the classes.
 
         Parameters
@@ -379,7 +387,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         F = self._outputs(X)
         return self.classes_[(F[:, 0] > 0).astype(int) if F.shape[1] == 1 else np.argmax(F, axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Predict the probabilities of the classes.
 
         Parameters
@@ -394,7 +402,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         """
         return self._probabilities(self._outputs(X))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X) -> np.ndarray:
         """Predict the logarithms of the probabilities of the classes.
 
         Parameters

@@ -87,7 +87,7 @@ class ImplicitReLUKernel(Kernel):
         gamma_bounds=(1e-2, 1.2),
         bias_bounds=(1e-4, 1e4),
         length_scale_bounds=(1e-2, 1e2),
-    ):
+    ) -> None:
         self.gamma = gamma
         self.kind = kind
         self.bias = bias

@@ -36,6 +36,8 @@ from ._limit_table import TILE, TableEvaluator
 Kind = Literal["ntk", "nngp", "phi"]
 
 _KINDS = ("ntk", "nngp", "phi")
+# A power of two, so that it rounds nothing, that brings the largest numbers to where squares are finite.
+_HUGE_SCALE = 2.0**-600
 _BLOCK = 1 << 22  # cosines per matrix product, 32 MiB
 
 
@@ -285,11 +287,27 @@ def _normalised(X, name: str):
     X = csr_array(X, dtype=np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
     if X.ndim != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_features); got shape {X.shape}.")
+    norms = _lengths(X)
     if issparse(X):
-        norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
         return csr_array(diags_array(1 / np.where(norms > 0.0, norms, 1.0)) @ X), norms
-    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
     return X / np.where(norms > 0.0, norms, 1.0)[:, None], norms
+
+
+def _lengths(X) -> np.ndarray:
+    """Return the lengths of the rows, (n,), also of those whose squares overflow."""
+    lengths = np.sqrt(_squares(X))
+    huge = np.isinf(lengths)
+    if huge.any():
+        lengths[huge] = np.sqrt(_squares(X[huge] * _HUGE_SCALE)) / _HUGE_SCALE
+    return lengths
+
+
+def _squares(X) -> np.ndarray:
+    """Return the sums of squares of the rows, (n,); infinite where they overflow."""
+    with np.errstate(over="ignore"):
+        if issparse(X):
+            return np.asarray(X.multiply(X).sum(axis=1)).ravel()
+        return np.einsum("ij,ij->i", X, X)
 
 
 def _tiles(n_rows: int, n_cols: int, upper: bool) -> Iterator[tuple[slice, slice]]:

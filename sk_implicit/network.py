@@ -133,6 +133,14 @@ class Network:
         """All weights as one flat vector, (n_weights,)."""
         return np.concatenate([np.ravel(part) for part in (self.A, self.W, self.U, self.V)])
 
+    def __getstate__(self):
+        """Leave out what is derived: a network is sent to another process as its weights."""
+        return {name: part for name, part in vars(self).items() if name not in ("theta", "operator")}
+
+    def __sizeof__(self) -> int:
+        """Return the size with the weights, by which Dask decides what to send only once."""
+        return super().__sizeof__() + sum(part.nbytes for part in (self.A, self.W, self.U, self.V))
+
     @property
     def s(self) -> float:
         """The factor s = γ/√m in front of A."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, Self, overload
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ._base import BaseImplicitReLU, validate_weights
 from ._predictive import PredictiveUncertainty
@@ -90,6 +92,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     uncertainty : bool, default=False
         Whether ``fit`` keeps what ``predict(X, return_std=True)`` needs: the training rows (beyond 4000
         of them, 2500 random ones), their Jacobian, and a factorised kernel matrix.
+    n_jobs : int or None, default=None
+        Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
+        2,000,000 / width rows): threads, unless ``joblib.parallel_config`` names another backend. None is 1
+        unless such a context says otherwise, -1 all processors. No prediction depends on it.
     warm_start : bool, default=False
         Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
         the same solver state and penalty. The estimator then keeps that state.
@@ -236,10 +242,11 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         validation_fraction=0.1,
         n_iter_no_change=10,
         uncertainty=False,
+        n_jobs=None,
         warm_start=False,
         random_state=None,
         verbose=0,
-    ):
+    ) -> None:
         self.width = width
         self.gamma = gamma
         self.depth = depth
@@ -259,12 +266,13 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.uncertainty = uncertainty
+        self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Train the network.
 
         Parameters
@@ -287,14 +295,18 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
             multi_output=True, y_numeric=True,
         )  # fmt: skip
         weights = validate_weights(sample_weight, X)
-        Y = y.reshape(len(y), -1).astype(np.float64)
+        with np.errstate(over="ignore"):
+            Y = y.reshape(len(y), -1).astype(np.float64)
+        assert_all_finite(
+            Y, input_name="y"
+        )  # extended precision is not checked before, and may overflow here
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
         self._fit_network(X, Y, weights, _weighted_r2, watch)
         return self
 
     @classmethod
-    def from_mlp(cls, mlp):
+    def from_mlp(cls, mlp) -> Self:
         """Return an implicit network with the predictions of a fitted ReLU `MLPRegressor`.
 
         Its equilibrium holds all layers of the perceptron at once; A is strictly block triangular, so
@@ -346,6 +358,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         model._flat_y = mlp.n_outputs_ == 1
         model._adopt(embedded.network, embedded.inputs, embedded.target)
         return model
+
+    @overload
+    def predict(self, X, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
 
     def predict(self, X, return_std=False):
         """Predict the targets.

@@ -95,9 +95,16 @@ def extreme_eigenvalues(K: np.ndarray) -> Extremes:
     -------
     extremes : Extremes
         ``smallest`` is 0 where K is singular to working precision (n ε λ_max).
+
+    Raises
+    ------
+    ValueError
+        If K is empty.
     """
     K = np.asarray(K, dtype=np.float64)
     n = len(K)
+    if n == 0:
+        raise ValueError("The matrix of no rows has no eigenvalues; at least one row is needed.")
     if n <= _DENSE_ORDER:
         values = np.linalg.eigvalsh(K)
         smallest, largest = float(values[0]), float(values[-1])

@@ -55,6 +55,13 @@ def test_verbose_prints_one_line_per_step():
     assert lines[0].startswith("[ImplicitReLURegressor] step    1  loss ")
 
 
+def test_verbose_prints_one_line_at_infinite_width():
+    with redirect_stdout(io.StringIO()) as output:
+        regressor(width=np.inf, verbose=1).fit(X, y)
+    (line,) = output.getvalue().splitlines()
+    assert line.startswith("[ImplicitReLURegressor] step    1  loss ")
+
+
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
 
 

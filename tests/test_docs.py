@@ -55,6 +55,7 @@ def directory_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.filterwarnings(r"ignore:The set_\w+ function")  # matplotlib's, when SHAP is imported
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_page(page, monkeypatch):
     for package in NEEDS.get(page.name, []):
@@ -63,7 +64,7 @@ def test_page(page, monkeypatch):
     from sk_implicit import training
 
     monkeypatch.setattr(training, "SOLVERS", dict(training.SOLVERS))  # a page registers one
-    names: dict = {}
+    names: dict = {"__name__": "__main__"}
     for block in blocks(text):
         exec(compile(block, str(page), "exec"), names)
     run_doctest(doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0))
@@ -79,6 +80,16 @@ def check_the_solver_of_the_page(factory) -> None:
 
     state = train(objective(), factory(None), max_iter=20, tol=1e-6, n_iter_no_change=5)
     assert state.history.loss[-1] < 0.5 * state.history.loss[0]
+
+
+@pytest.mark.parametrize("module", ["", ".theory", ".display", ".equilibrium", ".onnx"])
+def test_reference_holds_every_public_name(module):
+    public = importlib.import_module(f"sk_implicit{module}").__all__
+    listed = re.findall(
+        r"(?m)^(?: {3}|``sk_implicit\.(?:\w+\.)?)(\w+)(?:``)?$",
+        (DOCS / "api.rst").read_text(encoding="utf-8"),
+    )
+    assert set(public) <= set(listed)
 
 
 def test_readme(capsys):

@@ -47,7 +47,10 @@ def test_estimator_check(estimator, check):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_check_that_check_estimator_leaves_out(name, estimator):
-    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
+    check = getattr(estimator_checks, name, None)
+    if check is None:
+        pytest.skip("not in this version of scikit-learn")
+    check(type(estimator).__name__, estimator)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)

@@ -41,7 +41,7 @@ class ConvergenceDisplay:
         The certified one.
     """
 
-    def __init__(self, squared_error, *, certified_rate=None, name=None, certificate=None):
+    def __init__(self, squared_error, *, certified_rate=None, name=None, certificate=None) -> None:
         self.squared_error = squared_error
         self.certified_rate = certified_rate
         self.name = name
@@ -50,7 +50,7 @@ class ConvergenceDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, y=None, *, sample_weight=None, name=None, ax=None, certificate=None, **line
-    ):
+    ) -> ConvergenceDisplay:
         """Compute the certificate of a fit and draw it.
 
         Parameters
@@ -82,7 +82,7 @@ class ConvergenceDisplay:
         )
         return display.plot(ax, **line)
 
-    def plot(self, ax=None, *, name=None, **line):
+    def plot(self, ax=None, *, name=None, **line) -> ConvergenceDisplay:
         """Draw the curve and its certified line.
 
         Parameters

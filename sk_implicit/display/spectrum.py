@@ -42,14 +42,14 @@ class SpectrumDisplay:
         Start, end and, where there is one, limit.
     """
 
-    def __init__(self, start, end, limit=None, *, name=None):
+    def __init__(self, start, end, limit=None, *, name=None) -> None:
         self.start = start
         self.end = end
         self.limit = limit
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, name=None, ax=None):
+    def from_estimator(cls, estimator, X, *, name=None, ax=None) -> SpectrumDisplay:
         """Compute the eigenvalues for a fitted estimator and draw them.
 
         Parameters
@@ -93,7 +93,7 @@ class SpectrumDisplay:
             if values is not None
         }
 
-    def plot(self, ax=None, *, name=None):
+    def plot(self, ax=None, *, name=None) -> SpectrumDisplay:
         """Draw the eigenvalues, largest first, on logarithmic axes.
 
         Parameters

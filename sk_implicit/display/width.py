@@ -58,7 +58,7 @@ class WidthDisplay:
         Their figure.
     """
 
-    def __init__(self, widths, curves: WidthCurves, *, name=None):
+    def __init__(self, widths, curves: WidthCurves, *, name=None) -> None:
         self.widths = widths
         self.curves = curves
         self.name = name
@@ -67,7 +67,7 @@ class WidthDisplay:
     def from_estimator(
         cls, estimator, X, y, *, widths=(50, 100, 200, 400, 800), X_test=None, y_test=None,
         random_states=(0, 1, 2), n_jobs=None, name=None, ax=None,
-    ):  # fmt: skip
+    ) -> WidthDisplay:  # fmt: skip
         """Fit clones of an estimator at each width and seed, and draw what became of them.
 
         Parameters
@@ -106,7 +106,7 @@ class WidthDisplay:
         curves = WidthCurves(*(np.reshape(column, shape) for column in zip(*measured)))
         return cls(np.asarray(widths), curves, name=name).plot(ax)
 
-    def plot(self, ax=None, *, name=None):
+    def plot(self, ax=None, *, name=None) -> WidthDisplay:
         """Draw the three panels.
 
         Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -16,7 +17,7 @@ from ..tangent import TangentFeatures, joint_kernel
 _TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-6}
 
 
-def network_inputs(estimator, X):
+def network_inputs(estimator, X) -> Any:
     """Return the rows as the estimator's network sees them, [(X, e(X)) / scale, bias].
 
     Parameters

@@ -93,7 +93,7 @@ class Linearisation:
         v = self._system.solve(b, curvature, shift)
         delta = self.tangent.vjp(curvature.root(v).astype(drift.dtype, copy=False))
         delta -= omega * drift
-        change = 0.5 * (shift**2 * np.sum(v**2) - np.sum(q**2)) / objective.total_weight
+        change = 0.5 * (np.sum((shift * v) ** 2) - np.sum(q**2)) / objective.total_weight
         return delta, point.data_value + float(change) + objective.penalty(drift + delta)
 
 

@@ -1,0 +1,97 @@
+"""Predictions over blocks of rows: the same bits whoever computes them."""
+
+import pickle
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from problems import regression
+from scipy.sparse import csr_array
+
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor, _row_blocks
+from sk_implicit.network import Network, Shape, draw_network
+
+ROWS = np.random.RandomState(1).standard_normal((200, 4))
+X, y = regression()
+
+
+@pytest.fixture(autouse=True)
+def many_blocks(monkeypatch):
+    monkeypatch.setattr("sk_implicit._base._BLOCK_ENTRIES", 7 * 30)
+    monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 7 * 30)
+
+
+def regressor(**options):
+    return ImplicitReLURegressor(**{"width": 30, "max_iter": 5, "random_state": 0} | options)
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_jobs", [2, 3, -1])
+@pytest.mark.parametrize("kind", [np.asarray, csr_array, np.float32])
+@pytest.mark.parametrize("width", [30, np.inf])
+def test_jobs_change_no_bit(n_jobs, kind, width):
+    model = regressor(width=width).fit(kind(X), y)
+    expected = model.predict(kind(ROWS))
+    assert_array_equal(model.set_params(n_jobs=n_jobs).predict(kind(ROWS)), expected)
+    if width == 30:
+        expected = model.set_params(n_jobs=None).equilibrium(kind(ROWS))
+        assert_array_equal(model.set_params(n_jobs=n_jobs).equilibrium(kind(ROWS)), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+def test_jobs_change_no_bit_of_a_fit_and_of_a_classifier():
+    classes = np.array(["no", "yes"])[(y > 0).astype(int)]
+    options = {"width": 30, "max_iter": 5, "early_stopping": True, "random_state": 0}
+    one, two = (
+        ImplicitReLUClassifier(n_jobs=jobs, validation_fraction=0.5, **options).fit(X, classes)
+        for jobs in (1, 2)
+    )
+    assert_array_equal(one.A_, two.A_)
+    assert_array_equal(one.predict_proba(ROWS), two.predict_proba(ROWS))
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_active_backend_is_used(backend, monkeypatch):
+    model = regressor().fit(X, y)
+    expected = model.predict(ROWS)
+    seen = []
+    original = _row_blocks.Parallel
+
+    def parallel(**options):
+        made = original(**options)
+        seen.append((type(made._backend).__name__, made.n_jobs))
+        return made
+
+    monkeypatch.setattr(_row_blocks, "Parallel", parallel)
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        assert_array_equal(model.predict(ROWS), expected)
+    assert seen == [({"threading": "ThreadingBackend", "loky": "LokyBackend"}[backend], 2)] * 2
+    model.predict(ROWS)
+    model.set_params(n_jobs=2).predict(ROWS[:7])  # one block
+    assert len(seen) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+def test_missed_equilibria_are_counted_over_all_blocks():
+    model = regressor(output_init="zero").fit(X, y)
+    model.A_ = -40 * np.abs(model.A_)
+    model.equilibrium_solver = "picard"
+    with pytest.warns(UserWarning) as one:
+        model.predict(ROWS)
+    with pytest.warns(UserWarning) as two:
+        model.set_params(n_jobs=2).predict(ROWS)
+    assert str(one[0].message) == str(two[0].message)
+    assert "of 200 rows was not reached" in str(one[0].message)
+
+
+def test_a_network_is_sent_as_its_weights():
+    network = draw_network(Shape(40, 5, 1), 0.4, np.random.RandomState(0))
+    network.forward(ROWS[:, [0, 1, 2, 3, 0]], tol=1e-8)
+    assert len(pickle.dumps(network)) < 1.1 * 8 * network.shape.n_weights
+    assert sys.getsizeof(network) > 8 * network.shape.n_weights
+    twin = pickle.loads(pickle.dumps(network))
+    assert isinstance(twin, Network)
+    assert_array_equal(twin.theta, network.theta)
