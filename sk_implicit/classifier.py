@@ -31,7 +31,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     Parameters
     ----------
-    width : int or float, default=500
+    width : int or float, default=200
         Width m of the network. An int is the width itself, a float a multiple of the number of
         distinct training rows (the over-parameterisation ratio m/n).
     loss : {"log_loss", "squared_error"}, default="log_loss"
@@ -70,8 +70,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Most steps to take; a step of "adam" is an epoch.
     tol : float, default=1e-4
         Training stops when a step lowers the loss by less than this fraction of itself ("gd" and
-        "adam": each of ``n_iter_no_change`` steps; "lm": by less than 50 times this fraction, since a
-        step does the work of many); with early stopping, when the validation score does not rise by
+        "adam": each of ``n_iter_no_change`` steps; "lm": two steps by less than 200 times this fraction,
+        for the cross-entropy of the start's loss, since a step does the work of many); with early stopping, when the validation score does not rise by
         ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest
@@ -170,7 +170,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     def __init__(
         self,
-        width=500,
+        width=200,
         *,
         loss="log_loss",
         gamma=0.4,

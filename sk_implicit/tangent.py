@@ -142,9 +142,7 @@ class TangentFeatures:
         return theta
 
     def _vjp(self, C: np.ndarray) -> np.ndarray:
-        Lambda_C = self.Lambda[0] * C[:, :1]
-        for c in range(1, self.network.shape.k):
-            Lambda_C += self.Lambda[c] * C[:, c : c + 1]
+        Lambda_C = np.matmul(C[:, None, :], self.Lambda.swapaxes(0, 1))[:, 0]  # Σ_c C_ic λ_i^c
         return pull_back(self.network, self.layers, C, Lambda_C)
 
     def jvp(self, theta: np.ndarray) -> np.ndarray:
@@ -161,8 +159,7 @@ class TangentFeatures:
         XdW *= layers.Phi > 0
         XdW /= sqrt(network.shape.m)
         ZdA += XdW  # Λ^c meets both, v_c the second alone
-        for c in range(network.shape.k):
-            F[:, c] += np.einsum("nm,nm->n", self.Lambda[c], ZdA)
+        F += np.matmul(self.Lambda.swapaxes(0, 1), ZdA[:, :, None])[:, :, 0]
         F += XdW @ network.V.T
         return F
 
