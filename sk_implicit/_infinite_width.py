@@ -1,4 +1,4 @@
-"""What the estimators do at ``width=numpy.inf``: no weights, but kernel ridge regression."""
+"""What the estimators do at ``width=numpy.inf``: no weights, but kernel ridge or logistic regression."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from .kernel_logistic import LogisticLimit, fit_logistic_limit
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
 from .limit import limit_kernel
 from .relevance import learn_relevance
@@ -30,7 +31,6 @@ class InfiniteWidth:
     fit_intercept: bool
     relevance: str | None
     alpha: float | str
-    loss: str
     _target_scaling: Callable[..., Any]
     _loss: Callable[..., Any]
 
@@ -44,7 +44,7 @@ class InfiniteWidth:
     def _at_infinity(self) -> bool:
         return self.width == np.inf
 
-    def _fit_limit(self, X, Y, weights) -> LimitFit:
+    def _fit_limit(self, X, Y, weights) -> None:
         """Train the infinitely wide network on validated rows of positive weight."""
         if not self.gamma < sqrt(2):
             raise ValueError(
@@ -52,11 +52,7 @@ class InfiniteWidth:
                 f"finite norm only for gamma below √2 = {sqrt(2):.4f}. Use a smaller gamma (default 0.4)."
             )
         target = self._target_scaling(Y, weights)
-        if not self._loss(target).quadratic:
-            raise ValueError(
-                "width=inf is trained in closed form, which takes the squared error; got "
-                f"loss={self.loss!r}. Use loss='squared_error', or a finite width."
-            )
+        loss = self._loss(target)
         columns, bias = np.ones(X.shape[1]), float(self.fit_intercept)
         if self.relevance == "auto":
             centred = TargetScaling.of(Y, weights, centre=self.fit_intercept).apply(Y, np.float64)
@@ -66,21 +62,25 @@ class InfiniteWidth:
         self.input_scale_, self.bias_ = inputs.scale, inputs.bias
         self.y_mean_, self.y_scale_ = target.mean, target.scale
         X = inputs.apply(X)
-        fit = fit_limit(X, target.apply(Y, np.float64), weights, gamma=self.gamma, alpha=self.alpha)
+        Y = target.apply(Y, np.float64)
+        fit: LimitFit | LogisticLimit
+        if loss.quadratic:
+            fit = fit_limit(X, Y, weights, gamma=self.gamma, alpha=self.alpha)
+        else:
+            fit = fit_logistic_limit(X, Y, weights, loss, gamma=self.gamma, alpha=self.alpha)
 
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
-        self.dual_coef_ = fit.ridge.dual
+        self.dual_coef_ = fit.dual
         self.width_, self.gamma_ = np.inf, float(self.gamma)
-        self.n_iter_, self.loss_, self.loss_curve_ = 1, fit.loss, [fit.loss]
+        self.n_iter_, self.loss_, self.loss_curve_ = len(fit.losses), fit.losses[-1], fit.losses
         self.alpha_ = fit.penalty.relative
         if fit.penalty.score is not None:
             self.loo_score_ = fit.penalty.score
         self._keep_limit(fit, X, weights)
-        return fit
 
-    def _keep_limit(self, fit: LimitFit, X, weights):
-        """Keep more of a closed-form fit on the augmented rows X."""
+    def _keep_limit(self, fit, X, weights):
+        """Keep more of the fit on the augmented rows X."""
 
     def _predict_limit(self, X) -> np.ndarray:
         """Return the limit's predictions for augmented rows, on the scaled targets, (n, k)."""

@@ -1,5 +1,6 @@
 """scikit-learn's own checks of the classifier, all of them, for every solver, with no failure expected."""
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
@@ -25,6 +26,7 @@ ESTIMATORS = [
         alpha=1e-2,
         max_iter=10,
     ),
+    ImplicitReLUClassifier(width=np.inf),
 ]
 
 

@@ -19,6 +19,7 @@ LAYERS = [
     ["relevance", "theory"],
     ["training"],
     ["kernel_ridge", "_fit_state"],
+    ["kernel_logistic"],
     ["uncertainty"],
 ]
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.
