@@ -23,8 +23,9 @@ from scipy.sparse import issparse
 
 from .sampling import sample_rows
 
-# Intervals of a feature; distinct values below which it stays as it is (levels, counts, indicators).
-INTERVALS, MIN_DISTINCT = 32, 6
+# Most intervals of a feature, rows there are at least to one, and distinct values below which a feature
+# stays as it is (levels, counts, indicators).
+INTERVALS, ROWS_PER_INTERVAL, MIN_DISTINCT = 32, 12, 6
 # Most columns in all, and fewest intervals of a feature: beyond, no feature is encoded.
 MAX_COLUMNS, MIN_INTERVALS = 512, 4
 # Features beyond which none is encoded: sparse tables of that many columns stay sparse.
@@ -79,9 +80,10 @@ class PiecewiseLinear:
             if len(values) >= MIN_DISTINCT and moderate:
                 share = np.cumsum(np.bincount(place, weights=weights))
                 distributions[j] = values, share / share[-1]
-        intervals = min(INTERVALS, MAX_COLUMNS // max(len(distributions), 1))
-        if not distributions or intervals < MIN_INTERVALS:
+        most = MAX_COLUMNS // max(len(distributions), 1)
+        if not distributions or most < MIN_INTERVALS:
             return None
+        intervals = min(INTERVALS, most, max(len(X) // ROWS_PER_INTERVAL, MIN_INTERVALS))
         levels = np.arange(1, intervals) / intervals
         knots = {}
         for j, (values, share) in distributions.items():

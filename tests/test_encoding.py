@@ -18,7 +18,7 @@ from sk_implicit.encoding import (
 from sk_implicit.scaling import InputScaling
 
 
-def table(n=200, seed=0):
+def table(n=400, seed=0):
     """Return a smooth feature, an indicator, and a heavy-tailed one."""
     rng = np.random.RandomState(seed)
     return np.column_stack([rng.standard_normal(n), rng.randint(0, 2, n), np.exp(3 * rng.standard_normal(n))])
@@ -54,7 +54,7 @@ def test_size_makes_groups_as_large_as_their_feature():
 
 
 def test_weight_two_is_the_row_twice():
-    X = table(60)
+    X = table()
     weights = np.random.RandomState(1).randint(1, 4, len(X))
     weighted = PiecewiseLinear.of(X, weights.astype(float))
     repeated = PiecewiseLinear.of(np.repeat(X, weights, axis=0), np.ones(weights.sum()))
@@ -99,7 +99,7 @@ def test_any_table_gives_finite_columns(X, other):
 
 def test_relevance_is_the_share_of_the_input():
     """Each feature's columns, as the network sees them, have the variance that `relevance` says."""
-    X, weights = table(), np.random.RandomState(2).uniform(0.5, 2, 200)
+    X, weights = table(), np.random.RandomState(2).uniform(0.5, 2, 400)
     encoding = PiecewiseLinear.of(X, weights)
     factors = np.random.RandomState(3).uniform(0.5, 2, 3 + len(encoding.feature))
     inputs = InputScaling.of(X, weights, columns=factors, bias=0.7, encoding=encoding)
