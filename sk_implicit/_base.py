@@ -30,12 +30,12 @@ from .sampling import distinct_rows
 from .scaling import InputScaling, TargetScaling
 from .training import MESSAGES, SOLVERS, History, Objective, train
 from .training.penalty import choose_penalty
-from .training.tangent_system import precision
+from .training.tangent_system import by_iteration, precision
 
 # Entries of an (n, m) block in predict: a few tens of MB at any width and number of rows.
 _BLOCK_ENTRIES = 2_000_000
 # Accuracy of predicted equilibria with equilibrium_tol="auto".
-_PREDICT_TOL = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-6}
+_PREDICT_TOL = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
 # Attributes that hold records or sparse arrays, which are saved as plain values.
 _RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
 # Where the HTML representation links to.
@@ -151,7 +151,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         """Return what training minimises, with the penalty chosen unless an earlier fit chose it."""
 
         def build(penalty: float) -> Objective:
-            dtype = self._training_precision(X, training.start.shape.m, penalty)
+            dtype = self._training_precision(X, training, penalty)
             objective = Objective(
                 self._augment(X).astype(dtype, copy=False),
                 training.target.apply(Y, X.dtype).astype(dtype, copy=False),
@@ -170,7 +170,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             objective = build(np.inf if self.alpha == "loo" else float(self.alpha))
             training.penalty = choose_penalty(objective, self.alpha, self.output_init)
             penalty = training.penalty.relative
-            if self._training_precision(X, training.start.shape.m, penalty) != objective.Y.dtype:
+            if self._training_precision(X, training, penalty) != objective.Y.dtype:
                 objective = build(penalty)
                 training.penalty = choose_penalty(objective, self.alpha, self.output_init)
         else:
@@ -178,12 +178,14 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
         objective.alpha = training.penalty.absolute
         return objective
 
-    def _training_precision(self, X, m: int, penalty: float):
+    def _training_precision(self, X, training, penalty: float):
         """Return float32 where training needs no more digits, and was not asked for more."""
         digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
         if self.solver != "lm" or digits < _PREDICT_TOL[np.dtype(np.float32)]:
             return X.dtype
-        return precision(X.shape[0], m, penalty, X.dtype)
+        n, shape = X.shape[0], training.start.shape
+        inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)
+        return precision(n, shape.m, penalty, X.dtype, inexact=inexact)
 
     def _keep_network(self, objective, training):
         """Keep more of a trained network."""

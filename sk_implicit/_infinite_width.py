@@ -1,4 +1,4 @@
-"""What the estimators do at ``width=numpy.inf``: no weights, but kernel ridge regression."""
+"""What the estimators do at ``width=numpy.inf``: no weights, but kernel ridge or logistic regression."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 from ._row_blocks import limit_outputs, map_rows
+from .kernel_logistic import LogisticLimit, fit_logistic_limit
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
@@ -28,7 +29,6 @@ class InfiniteWidth:
     depth: float
     fit_intercept: bool
     alpha: float | str
-    loss: str
     n_jobs: int | None
     _target_scaling: Callable[..., Any]
     _choose_inputs: Callable[..., Any]
@@ -45,7 +45,7 @@ class InfiniteWidth:
     def _at_infinity(self) -> bool:
         return self.width == np.inf
 
-    def _fit_limit(self, X, Y, weights) -> LimitFit:
+    def _fit_limit(self, X, Y, weights) -> None:
         """Train the infinitely wide network on validated rows of positive weight."""
         if np.isfinite(self.depth):
             raise ValueError(
@@ -58,29 +58,29 @@ class InfiniteWidth:
                 f"finite norm only for gamma below √2 = {sqrt(2):.4f}. Use a smaller gamma (default 0.4)."
             )
         target = self._target_scaling(Y, weights)
-        if not self._loss(target).quadratic:
-            raise ValueError(
-                "width=inf is trained in closed form, which takes the squared error; got "
-                f"loss={self.loss!r}. Use loss='squared_error', or a finite width."
-            )
+        loss = self._loss(target)
         inputs = self._choose_inputs(X, Y, weights)
         self._set_scaling(inputs, target)
         X = inputs.apply(X)
-        fit = fit_limit(X, target.apply(Y, np.float64), weights, gamma=self.gamma, alpha=self.alpha)
+        Y = target.apply(Y, np.float64)
+        fit: LimitFit | LogisticLimit
+        if loss.quadratic:
+            fit = fit_limit(X, Y, weights, gamma=self.gamma, alpha=self.alpha)
+        else:
+            fit = fit_logistic_limit(X, Y, weights, loss, gamma=self.gamma, alpha=self.alpha)
 
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
-        self.dual_coef_ = fit.ridge.dual
+        self.dual_coef_ = fit.dual
         self.width_, self.gamma_, self.depth_ = np.inf, float(self.gamma), np.inf
-        self.n_iter_, self.loss_, self.loss_curve_ = 1, fit.loss, [fit.loss]
+        self.n_iter_, self.loss_, self.loss_curve_ = len(fit.losses), fit.losses[-1], fit.losses
         self.alpha_ = fit.penalty.relative
         if fit.penalty.score is not None:
             self.loo_score_ = fit.penalty.score
         self._keep_limit(fit, X, weights)
-        return fit
 
-    def _keep_limit(self, fit: LimitFit, X, weights):
-        """Keep more of a closed-form fit on the augmented rows X."""
+    def _keep_limit(self, fit, X, weights):
+        """Keep more of the fit on the augmented rows X."""
 
     def _predict_limit(self, X) -> np.ndarray:
         """Return the limit's predictions for augmented rows, on the scaled targets, (n, k)."""

@@ -33,9 +33,11 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     Parameters
     ----------
-    width : int or float, default=500
+    width : int or float, default=200
         Width m of the network. An int is the width itself, a float a multiple of the number of
-        distinct training rows (the over-parameterisation ratio m/n).
+        distinct training rows (the over-parameterisation ratio m/n); ``numpy.inf`` is the exact limit,
+        without weights: kernel logistic regression with the tangent kernel of infinite width, or
+        kernel ridge regression with ``loss="squared_error"``.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy; or the squared error of ±1 targets, one against the rest, which the theorem of
         [1]_ covers. Probabilities of the latter are (1 + f)/2, what the squared error's minimiser
@@ -77,9 +79,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Most steps to take; a step of "adam" is an epoch.
     tol : float, default=1e-4
         Training stops when a step lowers the loss by less than this fraction of itself ("gd" and
-        "adam": each of ``n_iter_no_change`` steps; "lm": by less than 50 times this fraction, since a
-        step does the work of many); with early stopping, when the validation score does not rise by
-        ``tol`` for ``n_iter_no_change`` steps.
+        "adam": each of ``n_iter_no_change`` steps; "lm": two steps by less than 200 times this
+        fraction, for the cross-entropy of the start's loss, since a step does the work of many); with
+        early stopping, when the validation score does not rise by ``tol`` for ``n_iter_no_change``
+        steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest
         curvature of the loss) and of "adam" ("auto" is 0.01).
@@ -131,6 +134,11 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
         What the network's outputs are multiplied by (1 for the cross-entropy) and shifted by: the
         log-odds of the classes in the training rows, or the mean of the ±1 targets.
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_features_in_ + 1)
+        With ``width=numpy.inf``, in the place of the weights: the inputs that span the solution, scaled
+        and with their bias.
+    dual_coef_ : ndarray of shape (n_landmarks, 1) or (n_landmarks, n_classes)
+        With ``width=numpy.inf``: their coefficients.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -193,7 +201,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     def __init__(
         self,
-        width=500,
+        width=200,
         *,
         loss="log_loss",
         gamma=0.4,

@@ -32,10 +32,9 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from .limit import limit_diagonal, limit_kernel
+from .losses import Loss, SquaredError
 from .sampling import sample_rows
-from .training.leave_one_out import leave_one_out
-from .training.penalty import MAX_ROWS as MAX_LOO_ROWS
-from .training.penalty import Penalty
+from .training.penalty import Penalty, best_penalty, most_rows
 
 # Rows up to which the system is solved exactly; landmarks that stand for more of them.
 MAX_ROWS = 4000
@@ -79,9 +78,9 @@ class RidgeSystem:
         V = cross.T
         unspanned = diagonal.astype(np.float64)
         if self.prior is not None:
-            V = _forward(self.prior, V)
+            V = forward(self.prior, V)
             unspanned -= np.einsum("pr,pr->r", V, V)
-        S = _forward(self.factor, V)
+        S = forward(self.factor, V)
         explained = np.einsum("pr,pr->r", S, S)
         if self.prior is None:
             return unspanned - explained, np.zeros_like(unspanned)
@@ -146,21 +145,21 @@ def fit_ridge(
     rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
     a = max(a, _LEAST_PENALTY * (scale or 1.0))
     if len(landmarks) == n:
-        factor, shift = _cholesky(K_pp, a / weights, rounding)
-        C = _backward(factor, _forward(factor, Y))
+        factor, shift = shifted_cholesky(K_pp, a / weights, rounding)
+        C = backward(factor, forward(factor, Y))
         residual = shift[:, None] * C
         return RidgeFit(RidgeSystem(a, factor, None), C, residual, float(np.sum(C * (Y - residual))))
-    prior, _ = _cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
+    prior, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     M = np.eye(len(landmarks))
     b = np.zeros((len(landmarks), Y.shape[1]))
     for rows in row_blocks(n):
-        V = _forward(prior, kernel(rows).T)
+        V = forward(prior, kernel(rows).T)
         weighted = V * (weights[rows] / a)
         M += weighted @ V.T
         b += weighted @ Y[rows]
-    factor, _ = _cholesky(M, np.zeros(len(M)), n * np.finfo(np.float64).eps)
-    gamma = _backward(factor, _forward(factor, b))
-    C = _backward(prior, gamma)
+    factor, _ = shifted_cholesky(M, np.zeros(len(M)), n * np.finfo(np.float64).eps)
+    gamma = backward(factor, forward(factor, b))
+    C = backward(prior, gamma)
     residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in row_blocks(n)])
     return RidgeFit(RidgeSystem(a, factor, prior), C, residual, float(np.sum(gamma**2)))
 
@@ -191,6 +190,16 @@ class LimitFit:
     penalty: Penalty
     loss: float
 
+    @property
+    def dual(self) -> np.ndarray:
+        """C, (p, k)."""
+        return self.ridge.dual
+
+    @property
+    def losses(self) -> list[float]:
+        """The objective after each step: there is one."""
+        return [self.loss]
+
 
 def fit_limit(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha) -> LimitFit:
     """Train the infinitely wide network: kernel ridge regression with its tangent kernel.
@@ -212,19 +221,30 @@ def fit_limit(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha) -> 
     n = len(Y)
     landmarks = choose_landmarks(n)
     kernel = limit_kernel_rows(X, landmarks, gamma)
-    scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
-    if alpha == "loo":
-        rows = sample_rows(n, MAX_LOO_ROWS)
-        choice = leave_one_out(limit_kernel_rows(X, rows, gamma)(rows), Y[rows], weights[rows])
-        unexplained = float(np.average(np.mean(Y[rows] ** 2, axis=1), weights=weights[rows]))
-        score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
-        penalty = Penalty(choice.alpha, choice.alpha * scale, score, len(rows))
-    else:
-        penalty = Penalty(float(alpha), float(alpha) * scale, None, 0)
+    penalty = limit_penalty(X, Y, weights, SquaredError(), gamma=gamma, alpha=alpha)
     ridge = fit_ridge(kernel, landmarks, Y, weights, penalty.absolute)
     squares = float(weights @ np.sum(ridge.residual**2, axis=1))
     loss = 0.5 * (squares + penalty.absolute * ridge.squared_norm) / (weights.sum() * Y.shape[1])
     return LimitFit(ridge, landmarks, penalty, float(loss))
+
+
+def limit_penalty(X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha) -> Penalty:
+    """Return the penalty of the infinitely wide network, whose start predicts 0.
+
+    Parameters
+    ----------
+    X, Y, weights, gamma, alpha
+        As in `fit_limit`.
+    loss : Loss
+        What leave-one-out scores by.
+    """
+    scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
+    if alpha != "loo":
+        return Penalty(float(alpha), float(alpha) * scale, None, 0)
+    rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
+    K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
+    relative, score = best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss)
+    return Penalty(relative, relative * scale, score, len(rows))
 
 
 def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:
@@ -239,15 +259,17 @@ def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:
     return kernel
 
 
-def _forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
+def forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return T⁻¹ B for a lower triangular T."""
     return solve_triangular(factor, B, lower=True, check_finite=False)
 
 
-def _backward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
+def backward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return T⁻ᵀ B for a lower triangular T."""
     return solve_triangular(factor, B, lower=True, trans="T", check_finite=False)
 
 
-def _cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
+def shifted_cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
     """Factorise K + diag(shift), with a larger shift where rounding asks for it; return both."""
     for power in (None, *range(_MAX_JITTER + 1)):
         raised = shift if power is None else shift + rounding * 10.0**power

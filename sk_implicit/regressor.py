@@ -69,7 +69,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Solver for the equilibria: "auto", or a name registered in `sk_implicit.equilibrium`.
     equilibrium_tol : float or "auto", default="auto"
         Relative residual ‖σ(sAz + φ) − z‖/‖z‖ at which an equilibrium counts as reached. "auto":
-        1e-8 (1e-6 in float32) to predict, and as tight as the residuals need while training.
+        1e-10 (1e-6 in float32) to predict, and as tight as the residuals need while training.
     max_iter : int, default=50
         Most steps to take; a step of "adam" is an epoch.
     tol : float, default=1e-4

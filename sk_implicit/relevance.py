@@ -48,7 +48,7 @@ _LOG_SCALE_BOUNDS = (-6.0, 4.0)
 # Angles with a sine below this are rounding errors of equal or opposite rows.
 _SMALLEST_SINE = 5e-8
 # Size of a feature's encoded columns beside the feature itself, before anything is learnt.
-ENCODED_SHARE = 0.22
+ENCODED_SHARE = 0.7
 # The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
 _LARGEST_GAMMA = 1.2
 

@@ -130,8 +130,7 @@ class TangentFeatures:
                 moved = right @ dA.T
                 moved *= network.s
                 moved += XdW
-            for c in range(network.shape.k):
-                F[:, c] += np.einsum("nm,nm->n", left[c], moved)
+            F += np.matmul(left.swapaxes(0, 1), moved[:, :, None])[:, :, 0]
         return F
 
     def kernel_diagonal(self) -> np.ndarray:
@@ -160,10 +159,9 @@ class TangentFeatures:
 
 def _combined(left: np.ndarray, C: np.ndarray) -> np.ndarray:
     """Return Σ_c C_ic λ_i^c, (n, m)."""
-    combined = left[0] * C[:, :1]
-    for c in range(1, len(left)):
-        combined += left[c] * C[:, c : c + 1]
-    return combined
+    if len(left) == 1:
+        return left[0] * C
+    return np.matmul(C[:, None, :], left.swapaxes(0, 1))[:, 0]
 
 
 def squared_row_norms(X) -> np.ndarray:

@@ -1,5 +1,6 @@
 """scikit-learn's own checks of the classifier, all of them, for every solver, with no failure expected."""
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
@@ -26,6 +27,7 @@ ESTIMATORS = [
         max_iter=10,
     ),
     ImplicitReLUClassifier(width=12, depth=2, max_iter=15),
+    ImplicitReLUClassifier(width=np.inf),
 ]
 
 

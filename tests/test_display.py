@@ -11,8 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 
-from sk_implicit import ImplicitReLURegressor
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.display import ConvergenceDisplay, SpectrumDisplay, WidthDisplay
 from sk_implicit.display.width import WidthCurves
 from sk_implicit.limit import limit_kernel
@@ -136,6 +137,22 @@ def test_width_without_test_rows_has_no_test_curve():
     assert np.isnan(display.curves.test_loss).all() and labels(display.axes_[0]) == ["train"]
     with pytest.raises(ValueError, match="3 axes"):
         display.plot(plt.subplots()[1])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_classifiers_are_drawn_by_their_log_loss():
+    labels = np.array(["low", "middle", "high"])[np.digitize(Y, [-0.5, 0.5])]
+    model = ImplicitReLUClassifier(20, alpha=0.01, max_iter=5, random_state=0)
+    display = WidthDisplay.from_estimator(
+        model, X, labels, widths=(10, 20), random_states=(0,), X_test=X[:3], y_test=labels[:3]
+    )
+    model.fit(X, labels)
+    expected = log_loss(labels, model.predict_proba(X), labels=model.classes_)
+    assert display.curves.train_loss[1, 0] == pytest.approx(expected)
+    assert np.isfinite(display.curves.test_loss).all()
+    assert display.axes_[0].get_ylabel() == "log-loss"
+    assert "probabilities" in ConvergenceDisplay.from_estimator(model, X, labels).ax_.get_ylabel()
+    assert len(SpectrumDisplay.from_estimator(model, X).start) == len(X)
 
 
 def test_drawing_without_matplotlib_says_what_to_install(monkeypatch):

@@ -171,12 +171,11 @@ def test_equilibrium_and_gamma_are_refused_clearly():
         ImplicitReLURegressor(np.inf, gamma=np.sqrt(2)).fit(X, y)
 
 
-def test_classifier_takes_the_squared_error_only():
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_classifier_takes_both_losses(loss):
     X, y = problem()
     labels = y > 0
-    with pytest.raises(ValueError, match="squared_error"):
-        ImplicitReLUClassifier(np.inf).fit(X, labels)
-    model = ImplicitReLUClassifier(np.inf, loss="squared_error").fit(X, labels)
+    model = ImplicitReLUClassifier(np.inf, loss=loss).fit(X, labels)
     assert model.score(X, labels) > 0.9
     assert np.all(np.abs(model.predict_proba(X).sum(axis=1) - 1) < 1e-12)
 

@@ -17,9 +17,10 @@ LAYERS = [
     ["_limit_table", "encoding", "network"],
     ["adjoint", "limit", "scaling"],
     ["from_mlp", "tangent"],
-    ["relevance", "theory"],
+    ["_row_blocks", "relevance", "theory"],
     ["training"],
     ["kernel_ridge", "_fit_state"],
+    ["kernel_logistic"],
     ["uncertainty"],
 ]
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.

@@ -118,9 +118,10 @@ def test_classifier(loss, labels, dtype):
         assert_array_equal(found[clear], model.predict(X[:n])[clear])
 
 
-def test_classifier_at_infinite_width():
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_classifier_at_infinite_width(loss):
     y = TARGET > 100
-    model = ImplicitReLUClassifier(width=np.inf, loss="squared_error").fit(ROWS[:150], y[:150])
+    model = ImplicitReLUClassifier(width=np.inf, loss=loss).fit(ROWS[:150], y[:150])
     assert_close(run(model, ROWS, zipmap=False)(ROWS)[1], model.predict_proba(ROWS), np.float64)
 
 

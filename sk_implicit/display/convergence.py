@@ -21,7 +21,8 @@ class ConvergenceDisplay:
     Parameters
     ----------
     squared_error : array of shape (n_iter + 1,)
-        Squared error at the start and after each step, in units of the targets' variance.
+        Squared error at the start and after each step, in units of the targets' variance, or of the
+        probabilities of a classifier trained on the cross-entropy.
     certified_rate : float or None, default=None
         −ln of the factor by which a step is certified to lower it; None or 0 draws no line.
     name : str or None, default=None
@@ -115,7 +116,9 @@ class ConvergenceDisplay:
                 steps, guaranteed, linestyle="--", linewidth=1.2, color=self.line_.get_color()
             )
             label_once(ax, _CERTIFIED, linestyle="--", linewidth=1.2)
-        ax.set(yscale="log", xlabel="step", ylabel="squared error / variance of y")
+        of_classes = self.certificate is not None and self.certificate.loss == "log_loss"
+        error = "squared error of the probabilities" if of_classes else "squared error / variance of y"
+        ax.set(yscale="log", xlabel="step", ylabel=error)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(True, which="major", linewidth=0.4, alpha=0.6)
         draw_legend(ax, last=_CERTIFIED)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 
 from ..theory import observed_rate
 from ._style import axes_row, band, colour, draw_legend, label_widths, marker, next_number
@@ -21,7 +22,8 @@ class WidthCurves:
     Attributes
     ----------
     train_loss, test_loss : ndarray
-        Mean squared error on the targets' scale (test_loss: NaN without test rows).
+        Mean squared error on the targets' scale, or the log-loss of a classifier (test_loss: NaN
+        without test rows).
     rate : ndarray
         Mean decrease of ln L in a step, while training.
     norm_start, norm_end : ndarray
@@ -49,6 +51,8 @@ class WidthDisplay:
         What was measured at them.
     name : str or None, default=None
         Name in the legend.
+    loss : str, default="mean squared error"
+        What the losses are, on the axis.
 
     Attributes
     ----------
@@ -58,10 +62,11 @@ class WidthDisplay:
         Their figure.
     """
 
-    def __init__(self, widths, curves: WidthCurves, *, name=None) -> None:
+    def __init__(self, widths, curves: WidthCurves, *, name=None, loss="mean squared error") -> None:
         self.widths = widths
         self.curves = curves
         self.name = name
+        self.loss = loss
 
     @classmethod
     def from_estimator(
@@ -72,7 +77,7 @@ class WidthDisplay:
 
         Parameters
         ----------
-        estimator : ImplicitReLURegressor
+        estimator : ImplicitReLURegressor or ImplicitReLUClassifier
             Not fitted here; clones of it are, with ``width`` and ``random_state`` set.
         X, y : arrays
             Training rows.
@@ -104,7 +109,8 @@ class WidthDisplay:
         )
         shape = (len(widths), len(random_states))
         curves = WidthCurves(*(np.reshape(column, shape) for column in zip(*measured)))
-        return cls(np.asarray(widths), curves, name=name).plot(ax)
+        loss = "log-loss" if is_classifier(estimator) else "mean squared error"
+        return cls(np.asarray(widths), curves, name=name, loss=loss).plot(ax)
 
     def plot(self, ax=None, *, name=None) -> WidthDisplay:
         """Draw the three panels.
@@ -132,7 +138,7 @@ class WidthDisplay:
         self._line(rates, curves.rate, name, number)
         self._line(norms, curves.norm_end, f"{prefix}end", number)
         self._line(norms, curves.norm_start, f"{prefix}start", number, dashed=True)
-        losses.set(ylabel="mean squared error")
+        losses.set(ylabel=self.loss)
         low, high = losses.dataLim.intervaly
         if high > 10 * low > 0:  # within a decade a logarithmic axis has hardly a tick
             losses.set_yscale("log")
@@ -169,13 +175,16 @@ def _measure(estimator, width, seed, X, y, X_test, y_test):
         estimator.fit(X, y)
     contraction = estimator.history_["contraction"]
     return (
-        _mean_squared_error(estimator, X, y),
-        np.nan if X_test is None else _mean_squared_error(estimator, X_test, y_test),
+        _mean_loss(estimator, X, y),
+        np.nan if X_test is None else _mean_loss(estimator, X_test, y_test),
         observed_rate(estimator.history_["squared_error"]),
         contraction[0] / estimator.gamma_,
         contraction[-1] / estimator.gamma_,
     )
 
 
-def _mean_squared_error(estimator, X, y) -> float:
+def _mean_loss(estimator, X, y) -> float:
+    """Return the mean squared error, or the log-loss of a classifier."""
+    if is_classifier(estimator):
+        return float(log_loss(y, estimator.predict_proba(X), labels=estimator.classes_))
     return float(np.mean((np.asarray(y) - estimator.predict(X)) ** 2))

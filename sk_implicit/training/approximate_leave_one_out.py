@@ -35,9 +35,10 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from ..losses import Curvature, Loss
 from .leave_one_out import LeaveOneOut, refined_minimum
 
-# Penalties relative to the mean of diag K, two to a decade, and where the search starts.
+# Penalties relative to the mean of diag K, two to a decade, where the search starts, and the share of the
+# start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
 GRID = np.logspace(-7, 3, 21)
-_FIRST = 12
+_FIRST, _LEAST_GAIN = 10, 1e-3
 # Newton's method: relative change of the objective that ends it, steps, and halvings of one.
 _TOL, _MAX_ITER, _MAX_HALVINGS = 1e-6, 30, 10
 
@@ -156,7 +157,7 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
 def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
     """Choose the penalty with the smallest approximate leave-one-out loss.
 
-    The search walks along `GRID` from its middle, downhill to the first minimum: for small penalties
+    The search walks along `GRID` from near its middle, downhill to the first minimum: for small penalties
     the linearised network interpolates, and one Newton step says little of a row left out.
 
     Parameters
@@ -183,9 +184,10 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
         return curve[j]
 
     best = _FIRST
+    gain = _LEAST_GAIN * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
     score(best, None)
-    direction = 1 if score(best + 1, best) < curve[best] else -1
-    while 0 <= best + direction < len(GRID) and score(best + direction, best) < curve[best]:
+    direction, least = (-1, gain) if score(best - 1, best) < curve[best] - gain else (1, 0.0)
+    while 0 <= best + direction < len(GRID) and score(best + direction, best) < curve[best] - least:
         best += direction
     return LeaveOneOut(*refined_minimum(GRID, curve, best), curve)
 

@@ -55,12 +55,15 @@ def leave_one_out(K: np.ndarray, Y: np.ndarray, weights: np.ndarray) -> LeaveOne
 
 
 def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[float, float]:
-    """Return the minimum of the parabola through a geometric grid's best point and its neighbours."""
+    """Return the minimum of the parabola through a geometric grid's best point and its neighbours.
+
+    The point itself where it is not the lowest of the three.
+    """
     if not 0 < best < len(grid) - 1:
         return float(grid[best]), float(scores[best])
     low, mid, high = scores[best - 1 : best + 2]
     bend = low - 2 * mid + high
-    if not bend > 0:
+    if not bend > 0 or min(low, high) < mid:
         return float(grid[best]), float(mid)
     shift = 0.5 * (low - high) / bend
     return float(grid[best] * (grid[1] / grid[0]) ** shift), float(mid - 0.25 * (low - high) * shift)

@@ -28,7 +28,14 @@ from ..tangent import TangentFeatures, mean_diagonal
 from .driver import NoStep
 from .objective import Objective, Point
 from .records import Status
-from .tangent_system import DENSE_LIMIT, DenseSystem, IterativeSystem, TangentSystem, tangent_system
+from .tangent_system import (
+    DENSE_LIMIT,
+    DenseSystem,
+    IterativeSystem,
+    TangentSystem,
+    by_iteration,
+    tangent_system,
+)
 
 # Damping, relative to the mean of diag K: the smallest that is worth having, and the largest tried.
 _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
@@ -39,8 +46,9 @@ _POOR_GAIN = 0.05
 # Beyond this ratio a lower damping is tried next, and the linearisation serves for further steps.
 _LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
 # For many rows, where a rejected step costs as much as any: the first damping, and the gains between
-# which it stays. From a random start to thousands of residuals an undamped step goes far too far.
-_FIRST_DAMPING, _LOW_GAIN, _HIGH_GAIN = 0.5, 0.25, 0.75
+# which it stays. From a random start to thousands of residuals an undamped step goes far too far. The
+# second is for a loss that is not quadratic, whose curvature vanishes as the rows are learnt.
+_FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES, _LOW_GAIN, _HIGH_GAIN = 0.5, 0.05, 0.25, 0.75
 # K is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
 # is beyond doubt from the second on (equal rows with different targets make K singular).
 _MIN_SHIFT, _SAFE_SHIFT = 1e-14, 1e-9
@@ -77,9 +85,7 @@ class Linearisation:
     @property
     def factorised(self) -> bool:
         """Whether a further step costs little beside the first."""
-        return isinstance(self._system, DenseSystem) or (
-            isinstance(self._system, IterativeSystem) and self._system.exact
-        )
+        return isinstance(self._system, DenseSystem | IterativeSystem)
 
     def propose(self, objective: Objective, point: Point, shift: float) -> tuple[np.ndarray, float]:
         """Return the step from a point with this linearisation, and the objective it predicts."""
@@ -108,7 +114,7 @@ class LevenbergMarquardt:
 
     def init(self, objective: Objective, point: Point) -> LMState:
         """Start undamped, or with a short step where a trial costs much."""
-        return LMState(_FIRST_DAMPING if len(objective.Y) > DENSE_LIMIT else 0.0)
+        return LMState(_first_damping(objective))
 
     def step(self, objective: Objective, point: Point, state: LMState):
         """Try steps with rising damping until one is accepted."""
@@ -135,7 +141,7 @@ class LevenbergMarquardt:
             if objective.admits(trial) and gain > 0:
                 if gain > _LINEAR_GAIN and model.factorised:
                     trial = self._correct(objective, trial, model, shift)
-                update = _next_damping if len(objective.Y) <= DENSE_LIMIT else _damping_by_gain
+                update = _damping_by_gain if _first_damping(objective) else _next_damping
                 return trial, LMState(update(damping, gain, damping > state.damping)), damping
             damping = max(5 * damping, _MIN_DAMPING)
         raise NoStep(Status.STALLED)
@@ -155,6 +161,14 @@ class LevenbergMarquardt:
             if point.value > 0.5 * previous.value:
                 return point
         return point
+
+
+def _first_damping(objective: Objective) -> float:
+    """Return the first damping: 0 where systems are solved exactly and a rejected step costs little."""
+    n, k = objective.Y.shape
+    if objective.loss.quadratic:
+        return _FIRST_DAMPING if n > DENSE_LIMIT else 0.0
+    return _FIRST_DAMPING_OF_CLASSES if by_iteration(n, k, exact=False) else 0.0
 
 
 def _next_damping(damping: float, gain: float, rejected: bool) -> float:

@@ -80,13 +80,13 @@ class NystroemFactor:
             G += F.T @ F
         return G
 
-    def transposed_times(self, v: np.ndarray) -> np.ndarray:
-        """Return Fᵀ v in float64, (l,)."""
-        return sum(v[rows] @ self.F[rows].astype(np.float64) for rows in self._rows())
+    def transposed_times(self, V: np.ndarray) -> np.ndarray:
+        """Return Fᵀ V in float64, (l, k)."""
+        return sum(self.F[rows].T.astype(np.float64) @ V[rows] for rows in self._rows())
 
-    def times(self, u: np.ndarray) -> np.ndarray:
-        """Return F u in float64, (n,)."""
-        return np.concatenate([self.F[rows].astype(np.float64) @ u for rows in self._rows()])
+    def times(self, U: np.ndarray) -> np.ndarray:
+        """Return F U in float64, (n, k)."""
+        return np.concatenate([self.F[rows].astype(np.float64) @ U for rows in self._rows()])
 
     def _rows(self):
         for start in range(0, len(self.F), _BLOCK):
@@ -139,13 +139,10 @@ class NystroemSystem:
 
         def precondition(R):
             R = curvature.project(R)
-            solved = np.empty_like(R)
+            inner = self.factor.transposed_times(scale * R)
             for c in range(R.shape[1]):
-                scaled = scale[:, c] * R[:, c]
-                inner = self.factor.transposed_times(scaled)
-                inner = cho_solve(factors[c % len(factors)], inner, check_finite=False)
-                solved[:, c] = R[:, c] - scale[:, c] * self.factor.times(inner)
-            return curvature.project(solved) / shift
+                inner[:, c] = cho_solve(factors[c % len(factors)], inner[:, c], check_finite=False)
+            return curvature.project(R - scale * self.factor.times(inner)) / shift
 
         return precondition
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..losses import Loss
 from ..network import draw_network
 from ..sampling import sample_rows
 from ..tangent import TangentFeatures, mean_diagonal, mean_kernel
@@ -17,7 +18,7 @@ from .objective import Objective
 MAX_ROWS = 2000
 # The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
 # that is tried and every step of Newton's method: rows³ · k stays below this.
-_MAX_INVERSION = 5e8
+_MAX_INVERSION = 3e8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +49,48 @@ def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
     fixed draw, so that one alpha means the same penalty for every start.
     """
     loss, first = objective.loss, objective.first
-    k = objective.Y.shape[1]
-    max_rows = MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
-    rows = sample_rows(len(objective.weights), max_rows)
+    rows = sample_rows(len(objective.weights), most_rows(loss, objective.Y.shape[1]))
     tangent, weights = _gaussian_tangent(objective, output_init, rows), objective.weights[rows]
     scale = mean_diagonal(tangent, weights)
     if alpha != "loo":
         return Penalty(float(alpha), float(alpha) * scale, None, 0)
-    K = mean_kernel(tangent)
+    Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
+    relative, score = best_penalty(mean_kernel(tangent), Y, F0, weights, loss)
+    return Penalty(relative, relative * scale, score, len(weights))
+
+
+def most_rows(loss: Loss, k: int) -> int:
+    """Return the most rows that the penalty of a problem with k outputs is chosen on."""
+    return MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
+
+
+def best_penalty(K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss) -> tuple[float, float]:
+    """Choose the penalty by leave-one-out, for one kernel of all outputs.
+
+    Parameters
+    ----------
+    K : (n, n) array
+        The kernel.
+    Y, F0 : (n, k) arrays
+        Targets, and predictions of the start.
+    weights : (n,) array
+        Positive sample weights.
+    loss : Loss
+        What predictions are scored by.
+
+    Returns
+    -------
+    relative, score : float
+        The penalty relative to the mean of diag K, and the share of the start's loss that is explained.
+    """
+    losses, residual = loss.evaluate(Y, F0)
     if loss.quadratic:
-        residual = first.residual[rows]
         choice = leave_one_out(K, residual, weights)
-        unexplained = float(np.average(np.mean(residual**2, axis=1), weights=weights))
+        losses = np.mean(residual**2, axis=1)
     else:
-        Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
         choice = approximate_leave_one_out(K, Y, F0, weights, loss)
-        unexplained = float(np.average(loss.evaluate(Y, F0).value, weights=weights))
-    score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
-    return Penalty(choice.alpha, choice.alpha * scale, score, len(weights))
+    unexplained = float(np.average(losses, weights=weights))
+    return choice.alpha, 1 - choice.score / unexplained if unexplained > 0 else 1.0
 
 
 def _gaussian_tangent(objective: Objective, output_init: str, rows) -> TangentFeatures:

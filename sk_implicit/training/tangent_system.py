@@ -7,8 +7,10 @@ the root L (see `sk_implicit.losses`),
 
 which stays well scaled for any positive weights, and where the curvature vanishes. For the squared error
 L is √W. Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by
-it through J and Jᵀ (three matrix products, whatever the number of outputs), for more than `FACTOR_LIMIT` rows
-as in `sk_implicit.training.nystroem`, for several outputs as here.
+it through J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT`
+rows, and for a loss that is not quadratic, they go as far as a duality gap and as
+`sk_implicit.training.nystroem` says: a curvature that will have changed after the step is not worth more. For
+several outputs of the squared error they go as follows.
 
 Their preconditioner rests on two facts. At the random start the outputs' kernels are equal and the blocks
 between outputs 0, both up to O(1/√m), and training moves them little: one n × n kernel stands for all.
@@ -26,12 +28,15 @@ from scipy.linalg import cho_factor, cho_solve
 
 from ..losses import Curvature
 from ..tangent import TangentFeatures, joint_kernel, kernel_block
-from .nystroem import MAX_ITER, RTOL, NystroemFactor, NystroemSystem, conjugate_gradients
+from .nystroem import N_LANDMARKS, NystroemFactor, NystroemSystem, conjugate_gradients
 
 # Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
 DENSE_LIMIT = 4000
 # Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
 FACTOR_LIMIT = 4000
+# Landmarks of a preconditioner that is not for tens of thousands of rows: on digits, ten classes of 144 rows,
+# 500 save no iterations.
+_FEW_LANDMARKS = 200
 # float32 serves from this penalty on (relative; rounding errors are about 6e-8 n), and from this size on.
 _SINGLE_PENALTY, _SINGLE_ENTRIES = 1e-3, 100_000
 # Conjugate gradients: relative residual and most iterations for a loss that is quadratic.
@@ -81,15 +86,10 @@ class IterativeSystem:
         The kernel that stands for those of all outputs in the preconditioner.
     rtol : float, default=1e-6
         Relative residual of solutions.
-    exact : bool, default=True
-        Whether to solve that far, or only to the duality gap of `sk_implicit.training.nystroem`: a
-        curvature that will have changed after the step is not worth more.
     """
 
-    def __init__(
-        self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL, *, exact: bool = True
-    ):
-        self.tangent, self.kernel, self.rtol, self.exact = tangent, kernel, rtol, exact
+    def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL):
+        self.tangent, self.kernel, self.rtol = tangent, kernel, rtol
         self.n_products = 0
         self._precondition: Callable | None = None
         self._of: tuple[Curvature, float] | None = None
@@ -108,12 +108,10 @@ class IterativeSystem:
 
         limit = self.rtol * np.linalg.norm(b)
 
-        def accept(v, residual):
-            error = np.linalg.norm(residual)
-            return error <= limit or (not self.exact and error <= RTOL * shift * np.linalg.norm(v))
+        def accept(_, residual):
+            return np.linalg.norm(residual) <= limit
 
-        max_iter = _MAX_ITER if self.exact else MAX_ITER
-        return conjugate_gradients(product, self._precondition, b, accept, max_iter)
+        return conjugate_gradients(product, self._precondition, b, accept, _MAX_ITER)
 
 
 def shared_preconditioner(K: np.ndarray, curvature: Curvature, shift: float) -> Callable:
@@ -151,26 +149,32 @@ def tangent_system(
     previous : TangentSystem or None, default=None
         The system of a linearisation nearby, whose preconditioner serves again.
     exact : bool, default=True
-        Whether systems that are solved by iteration are solved to many digits, or to a duality gap.
+        Whether the solution is worth many digits: with a curvature that stays, that of the squared error.
     """
     n_outputs, n = tangent.shape
     if n_outputs * n <= DENSE_LIMIT:
         return DenseSystem(joint_kernel(tangent))
-    if n > FACTOR_LIMIT:
-        return NystroemSystem(tangent, NystroemFactor.of(tangent))
+    if by_iteration(n, n_outputs, exact):
+        n_landmarks = N_LANDMARKS if n > FACTOR_LIMIT else _FEW_LANDMARKS
+        return NystroemSystem(tangent, NystroemFactor.of(tangent, n_landmarks))
     if isinstance(previous, IterativeSystem):
         kernel = previous.kernel
     else:
         kernel = kernel_block(tangent).astype(np.float64, copy=False)
-    return IterativeSystem(tangent, kernel, exact=exact)
+    return IterativeSystem(tangent, kernel)
 
 
-def precision(n: int, m: int, penalty: float, dtype) -> np.dtype:
+def by_iteration(n: int, k: int, exact: bool) -> bool:
+    """Whether the systems of n rows and k outputs are solved to a few digits only, by `NystroemSystem`."""
+    return n > FACTOR_LIMIT or (not exact and k * n > DENSE_LIMIT)
+
+
+def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dtype:
     """Return the precision that Levenberg-Marquardt steps are computed in.
 
-    float32 halves time and memory where it has the digits: beyond `FACTOR_LIMIT` rows, where the systems
-    are solved to a few digits only, and where the penalty lifts the kernel's spectrum far above rounding
-    errors, and the residuals with it. Small problems gain nothing.
+    float32 halves time and memory where it has the digits: where the systems are solved to a few digits
+    only, and where the penalty lifts the kernel's spectrum far above rounding errors, and the residuals
+    with it. Small problems gain nothing.
 
     Parameters
     ----------
@@ -180,9 +184,11 @@ def precision(n: int, m: int, penalty: float, dtype) -> np.dtype:
         Relative to the mean of diag K.
     dtype : dtype
         That of the data.
+    inexact : bool
+        `by_iteration`.
     """
     noisy = penalty >= _SINGLE_PENALTY and n * m > _SINGLE_ENTRIES
-    return np.dtype(np.float32 if n > FACTOR_LIMIT or noisy else dtype)
+    return np.dtype(np.float32 if inexact or noisy else dtype)
 
 
 def _same(cached, curvature: Curvature, shift: float) -> bool:

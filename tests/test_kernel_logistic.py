@@ -1,0 +1,139 @@
+"""Cross-entropy at infinite width: against a direct minimisation, landmarks, and wide networks."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import rows
+from scipy.optimize import minimize
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import StandardScaler
+
+from sk_implicit import ImplicitReLUClassifier
+from sk_implicit.kernel_logistic import fit_logistic_limit, fit_newton
+from sk_implicit.kernel_ridge import fit_ridge, limit_kernel_rows
+from sk_implicit.limit import limit_kernel
+from sk_implicit.losses import CrossEntropy, SquaredError
+
+
+def problem(k, n=40, noise=0.4):
+    """Return inputs of unit norm, the classes' indicators (k = 1: of two classes), weights and the loss."""
+    rng = np.random.RandomState(0)
+    X = rows(n, 4, seed=1)
+    if k == 1:
+        Y = (X[:, :1] + noise * rng.standard_normal((n, 1)) > 0).astype(float)
+    else:
+        Y = np.eye(k)[np.argmax(X[:, :k] + noise * rng.standard_normal((n, k)), axis=1)]
+    return X, Y, rng.uniform(0.3, 3, n), CrossEntropy(np.linspace(-0.3, 0.3, k))
+
+
+def minimum(K, Y, weights, loss, a):
+    """Return the penalised minimum over f = T β, K = T Tᵀ, by another optimiser; values and predictions."""
+    T = np.linalg.cholesky(K + 1e-12 * np.eye(len(K)))
+
+    def value(b):
+        losses, residual = loss.evaluate(Y, T @ b.reshape(Y.shape))
+        gradient = -T.T @ (weights[:, None] * residual) + a * b.reshape(Y.shape)
+        return weights @ losses + 0.5 * a * b @ b, gradient.ravel()
+
+    options = {"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-16, "gtol": 1e-10}
+    found = minimize(value, np.zeros(Y.size), jac=True, method="L-BFGS-B", options=options)
+    return found.fun, T @ found.x.reshape(Y.shape)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("a", [0.01, 0.3])
+def test_fit_is_the_penalised_minimum(k, a):
+    X, Y, weights, loss = problem(k)
+    every = np.arange(len(Y))
+    K = limit_kernel(X, gamma=0.4)
+    dual, values = fit_newton(limit_kernel_rows(X, every, 0.4), every, Y, weights, loss, a)
+    expected, F = minimum(K, Y, weights, loss, a)
+    assert_allclose(values[-1] * weights.sum(), expected, rtol=1e-9)
+    assert_allclose(K @ dual, F, atol=1e-4)
+    assert np.all(np.diff(values) < 0)
+    # what the minimum is known by: a C = W r
+    assert_allclose(a * dual, weights[:, None] * loss.evaluate(Y, K @ dual).residual, atol=1e-5)
+
+
+def test_squared_error_gives_kernel_ridge_regression():
+    X, _, weights, _ = problem(1)
+    Y = np.random.RandomState(1).standard_normal((40, 2))
+    every = np.arange(40)
+    kernel = limit_kernel_rows(X, every, 0.4)
+    dual, _ = fit_newton(kernel, every, Y, weights, SquaredError(), 0.1)
+    assert_allclose(dual, fit_ridge(kernel, every, Y, weights, 0.1).dual, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_all_rows_as_landmarks_are_the_exact_solution(k):
+    X, Y, weights, loss = problem(k)
+    every = np.arange(len(Y))
+    exact, _ = fit_newton(limit_kernel_rows(X, every, 0.4), every, Y, weights, loss, 0.1)
+    # one row more, of next to no weight, makes a proper subset of the landmarks
+    more, Y, weights = np.vstack([X, rows(1, 4, seed=9)]), np.vstack([Y, Y[:1]]), np.append(weights, 1e-12)
+    dual, _ = fit_newton(limit_kernel_rows(more, every, 0.4), every, Y, weights, loss, 0.1)
+    assert_allclose(limit_kernel(X, gamma=0.4) @ dual, limit_kernel(X, gamma=0.4) @ exact, atol=1e-5)
+
+
+def test_few_landmarks_predict_nearly_as_well(monkeypatch):
+    X, Y, weights, loss = problem(3, n=200, noise=0.1)
+    exact = fit_logistic_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
+    monkeypatch.setattr("sk_implicit.kernel_ridge.MAX_ROWS", 100)
+    monkeypatch.setattr("sk_implicit.kernel_ridge.N_LANDMARKS", 60)
+    few = fit_logistic_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
+    assert few.dual.shape == (60, 3)
+    assert exact.losses[-1] < few.losses[-1] < 1.1 * exact.losses[-1]
+
+
+def test_separable_rows_have_a_fit_without_a_penalty():
+    X, Y, _, loss = problem(1, noise=0.0)
+    fit = fit_logistic_limit(X, Y, np.ones(40), loss, gamma=0.4, alpha=0.0)
+    assert np.isfinite(fit.dual).all()
+    assert fit.losses[-1] < 1e-3
+
+
+# --------------------------------------------------------------- the estimator
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return StandardScaler().fit_transform(X), np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classifier(n_classes, iris):
+    X, y = (part[50 * (3 - n_classes) :] for part in iris)
+    model = ImplicitReLUClassifier(np.inf).fit(X, y)
+    assert model.width_ == np.inf
+    assert model.dual_coef_.shape == (len(np.unique(X, axis=0)), n_classes if n_classes > 2 else 1)
+    assert model.n_iter_ == len(model.loss_curve_) > 1
+    assert model.loss_ == model.loss_curve_[-1]
+    assert 0.6 < model.loo_score_ < 1
+    assert model.score(X, y) > 0.95
+    P = model.predict_proba(X)
+    assert_allclose(P.sum(axis=1), 1, rtol=1e-12)
+    assert_array_equal(model.predict(X), model.classes_[P.argmax(axis=1)])
+
+
+def test_weight_two_is_the_row_twice(iris):
+    X, y = (part[20:120] for part in iris)
+    weights = np.random.RandomState(0).randint(0, 3, len(y)).astype(float)
+    repeated = np.repeat(np.arange(len(y)), weights.astype(int))
+    weighted = ImplicitReLUClassifier(np.inf).fit(X, y, weights)
+    copied = ImplicitReLUClassifier(np.inf).fit(X[repeated], y[repeated])
+    assert_allclose(weighted.predict_proba(X), copied.predict_proba(X), atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_wide_networks_come_close():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 3))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    limit = ImplicitReLUClassifier(np.inf, alpha=0.1).fit(X[:30], y[:30]).decision_function(X[30:])
+    gaps = []
+    for width in (50, 1600):
+        model = ImplicitReLUClassifier(width, alpha=0.1, tol=1e-6, random_state=0).fit(X[:30], y[:30])
+        gaps.append(np.sqrt(np.mean((model.decision_function(X[30:]) - limit) ** 2)) / np.std(limit))
+    assert gaps[1] < 0.1
+    assert gaps[1] < gaps[0]
