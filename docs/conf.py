@@ -90,7 +90,7 @@ html_math_renderer = "mathml"  # browsers draw it themselves: no script from els
 # Docstrings are written to be read in a terminal: a name that ends with an underscore is no reference there,
 # and |sA| no substitution. Inherited ones refer to scikit-learn's own guide.
 CODE = re.compile(r"(``.*?``|`.*?`_*)")
-FITTED = re.compile(r"(?<![\w\]])([A-Za-z]\w*_)(?!\w)")
+FITTED = re.compile(r"(?<![\w\]])([A-Za-z]\w*_)(?![\w{])")
 
 
 def _prepare(app, what, name, obj, options, lines):
