@@ -10,7 +10,8 @@ drawn equally often. Every seed draws the rows and the network.
 * **Training.** Nearly no penalty (alpha = 1e-6), at most 40 steps. Widths rise, one by one up to 16 and by an
   eighth from there, until no training row is misclassified: against the number of rows n, and, for 200
   points on the sphere, against the margin of the rows under the tangent features of a wide network at its
-  start (`sk_implicit.theory.tangent_margin`). The search begins where that of the problem before ended.
+  start (`sk_implicit.theory.tangent_margin`). The search begins where that of the problem before ended; a
+  network whose training stalls counts as one that does not fit.
 * **Test.** The default penalty, by leave-one-out. Widths are doubled; the plateau begins at the smallest
   width whose test error, as a mean over the seeds, is within a tenth of that of the widest network, or
   within half a percentage point.
