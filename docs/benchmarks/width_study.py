@@ -16,8 +16,8 @@ drawn equally often. Every seed draws the rows and the network.
   width whose test error, as a mean over the seeds, is within a tenth of that of the widest network, or
   within half a percentage point.
 
-Every fit is a row of ``results/width_study.csv``; a rerun computes what is missing there. The summary goes to
-``results/width_study.md``, the picture to ``results/width_study.png``.
+Every fit is a row of ``results/width_study.csv``; a rerun computes what is missing there. Summary and picture
+go beside it.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def draw(table: pd.DataFrame):
         errors = table[(table["study"] == "test") & (table["loss"] == loss) & (table["n"] == SWEEP_ROWS[-1])]
         for data, dashes in zip(DATA, ("-", "--")):
             curve = errors[errors["data"] == data].groupby("width")["test_error"].mean()
-            name = f"{DATA[data].split(',')[0]}, {label}"
+            name = f"{data}, {label}"
             axes[3].plot(curve.index, 100 * curve, MARKERS[loss], ls=dashes, color=COLOURS[loss], label=name)
     for ax, data in zip(axes, DATA):
         n = np.array(ROWS[data])
