@@ -262,8 +262,8 @@ def draw(table: pd.DataFrame):
         errors = table[(table["study"] == "test") & (table["loss"] == loss) & (table["n"] == SWEEP_ROWS[-1])]
         for data, dashes in zip(DATA, ("-", "--")):
             curve = errors[errors["data"] == data].groupby("width")["test_error"].mean()
-            name = f"{data}, {label}"
-            axes[3].plot(curve.index, 100 * curve, MARKERS[loss], ls=dashes, color=COLOURS[loss], label=name)
+            line = {"ls": dashes, "color": COLOURS[loss], "label": f"{data}, {label}"}
+            axes[3].plot(curve.index, 100 * curve, MARKERS[loss], **line)
     for ax, data in zip(axes, DATA):
         n = np.array(ROWS[data])
         first = medians(at_rows(found, data, "log_loss"), "n")["middle"].iloc[0]
