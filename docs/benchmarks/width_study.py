@@ -287,13 +287,11 @@ def draw(table: pd.DataFrame):
 
 
 def main() -> None:
-    """Run what is missing, then write and print the summary."""
+    """Run what is missing, then write the summary and draw the picture."""
     compute(Results())
     table = pd.read_csv(PATH)
-    summary = summarise(table)
-    PATH.with_suffix(".md").write_text(summary)
+    PATH.with_suffix(".md").write_text(summarise(table))
     draw(table).savefig(PATH.with_suffix(".png"), dpi=110)
-    print(summary)
 
 
 if __name__ == "__main__":
