@@ -10,13 +10,14 @@ drawn equally often. Every seed draws the rows and the network.
 * **Training.** Nearly no penalty (alpha = 1e-6), at most 40 steps. Widths rise, one by one up to 16 and by an
   eighth from there, until no training row is misclassified: against the number of rows n, and, for 200
   points on the sphere, against the margin of the rows under the tangent features of a wide network at its
-  start (`sk_implicit.theory.tangent_margin`). The search begins where that of the problem before ended.
+  start (`sk_implicit.theory.tangent_margin`). The search begins where that of the problem before ended; a
+  network whose training stalls counts as one that does not fit.
 * **Test.** The default penalty, by leave-one-out. Widths are doubled; the plateau begins at the smallest
   width whose test error, as a mean over the seeds, is within a tenth of that of the widest network, or
   within half a percentage point.
 
-Every fit is a row of ``results/width_study.csv``; a rerun computes what is missing there. The summary goes to
-``results/width_study.md``, the picture to ``results/width_study.png``.
+Every fit is a row of ``results/width_study.csv``; a rerun computes what is missing there. Summary and picture
+go beside it.
 """
 
 from __future__ import annotations
@@ -261,8 +262,8 @@ def draw(table: pd.DataFrame):
         errors = table[(table["study"] == "test") & (table["loss"] == loss) & (table["n"] == SWEEP_ROWS[-1])]
         for data, dashes in zip(DATA, ("-", "--")):
             curve = errors[errors["data"] == data].groupby("width")["test_error"].mean()
-            name = f"{DATA[data].split(',')[0]}, {label}"
-            axes[3].plot(curve.index, 100 * curve, MARKERS[loss], ls=dashes, color=COLOURS[loss], label=name)
+            line = {"ls": dashes, "color": COLOURS[loss], "label": f"{data}, {label}"}
+            axes[3].plot(curve.index, 100 * curve, MARKERS[loss], **line)
     for ax, data in zip(axes, DATA):
         n = np.array(ROWS[data])
         first = medians(at_rows(found, data, "log_loss"), "n")["middle"].iloc[0]
@@ -286,13 +287,11 @@ def draw(table: pd.DataFrame):
 
 
 def main() -> None:
-    """Run what is missing, then write and print the summary."""
+    """Run what is missing, then write the summary and draw the picture."""
     compute(Results())
     table = pd.read_csv(PATH)
-    summary = summarise(table)
-    PATH.with_suffix(".md").write_text(summary)
+    PATH.with_suffix(".md").write_text(summarise(table))
     draw(table).savefig(PATH.with_suffix(".png"), dpi=110)
-    print(summary)
 
 
 if __name__ == "__main__":
