@@ -7,7 +7,8 @@ each run; a figure is the median over the runs of the quotient. Set-up (precisio
 factorisations) is included, caches from earlier runs are not used. All solvers work on the same
 float64 problem, Gaussian A and ReLU features of inputs on the unit sphere, with equal numbers of
 threads, to the same largest relative residual over the rows, which is recomputed here from every
-result. torchdeq 0.1.0 is compared if it is installed. Writes results/equilibrium.csv.
+result. torchdeq 0.1.0 is compared if it is installed. Writes results/equilibrium.csv
+and results/equilibrium.md.
 
 On a machine that is busy with other work, ``--threads 1 --cpu-time`` counts the seconds of processor
 time instead of those on the clock.
@@ -198,6 +199,25 @@ def main() -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
+    summary = [row for row in rows if row["equation"] == "forward" and row["reached"]]
+    gammas = sorted({row["gamma"] for row in summary})
+    table = {
+        solver: {row["gamma"]: row for row in summary if row["solver"] == solver}
+        for solver in dict.fromkeys(row["solver"] for row in summary)
+    }
+    lines = [
+        "# Equilibria", "",
+        f"Cost of the forward equilibrium to {options.tol:g} in float64, in products (n, m)·(m, m) timed in "
+        f"the same run, n = {options.n}, m = {options.m}, Gaussian A, {options.threads} threads "
+        f"({rows[0]['clock']} clock), median of {options.runs} runs, set-up included. A dash: not reached in "
+        f"{MAX_ITER} iterations. Written by `equilibrium.py`; do not edit.", "",
+        "| solver | " + " | ".join(f"γ = {gamma:g}" for gamma in gammas) + " |",
+        "|---|" + "--:|" * len(gammas),
+    ]  # fmt: skip
+    for solver, cells in table.items():
+        costs = (f"{cells[gamma]['products']:.1f}" if gamma in cells else "–" for gamma in gammas)
+        lines.append(f"| {solver} | " + " | ".join(costs) + " |")
+    (RESULTS / "equilibrium.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -116,6 +116,7 @@ def implicit(**parameters: Any) -> Factory:
 
 FACTORIES: dict[str, Factory] = {
     OURS: implicit(),
+    f"{OURS}, width=inf": implicit(width=np.inf),
     "Ridge": ridge,
     "LightGBM": lightgbm,
     "HistGradientBoosting": hist_gradient_boosting,
@@ -136,7 +137,7 @@ MAX_TRAINING_ROWS = {"GaussianProcess": 2000, "KernelRidge": 5000, "SVR": 5000, 
 def model_version(name: str) -> str:
     """Return the version that a result belongs to; for our own models, of the source itself."""
     packages = {"LightGBM": "lightgbm", "CatBoost": "catboost", "RealMLP": "pytabkit"}
-    if name not in FACTORIES or name == OURS:
+    if name not in FACTORIES or name.startswith(OURS):
         import sk_implicit
 
         digest = hashlib.sha256()
