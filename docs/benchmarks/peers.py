@@ -277,7 +277,7 @@ def main():
         writer.writerows((*record, record[2] / unit[record[0]], options.threads) for record in records)
     lines = ["# Training beside torchdeq and PyTorch", ""]
     lines += [
-        "1,000 digits, width 1000, γ = 0.4, float64, one start; see the head of `peers.py`, which wrote this.",
+        "1,000 digits, width 1000, γ = 0.4, float64, one start; see the head of `peers.py`.",
         "",
     ]
     lines += [
