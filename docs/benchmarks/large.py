@@ -150,7 +150,8 @@ def write(records):
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(records)
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines = ["# Tens of thousands of rows", ""]
+    lines += ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for record in records:
         cells = (record.get(name, "") for name in names)
         lines.append("| " + " | ".join(f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells) + " |")

@@ -84,7 +84,7 @@ def main():
             )
         work = f"{options.tiny} fits of 100 rows"
         writer.writerow([work, "ImplicitReLURegressor", tiny, 1.0, 1, options.threads, os.getloadavg()[0]])
-    lines = ["| work | model | seconds | ours / it |", "|---|---|--:|--:|"]
+    lines = ["# Fits of small tables", "", "| work | model | seconds | ours / it |", "|---|---|--:|--:|"]
     lines += [f"| concrete, one fit | {n} | {v:.2f} | {ours / v:.2f} |" for n, v in medians.items()]
     lines += [f"| {work} | ImplicitReLURegressor | {tiny:.1f} | |", ""]
     lines += [

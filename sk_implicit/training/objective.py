@@ -26,7 +26,7 @@ MAX_CONTRACTION = 0.999
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
 _RESOLUTION, _START, _SINGLE, _FINEST = 1e-3, 1e-8, 1e-6, 1e-12
 # Entries of Z up to which equilibria are solved to rounding.
-_SMALL = 100_000
+_SMALL = 20_000
 
 
 @dataclass(frozen=True, slots=True)
