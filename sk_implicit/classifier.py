@@ -134,7 +134,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
         What the network's outputs are multiplied by (1 for the cross-entropy) and shifted by: the
         log-odds of the classes in the training rows, or the mean of the ±1 targets.
-    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_features_in_ + 1)
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + 1)
         With ``width=numpy.inf``, in the place of the weights: the inputs that span the solution, scaled
         and with their bias.
     dual_coef_ : ndarray of shape (n_landmarks, 1) or (n_landmarks, n_classes)
