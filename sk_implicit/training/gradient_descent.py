@@ -16,6 +16,7 @@ from scipy.sparse.linalg import LinearOperator
 from ..adjoint import Term
 from ..spectral import largest_eigenvalue
 from .driver import NoStep
+from .extrapolation import LinearExtrapolation
 from .objective import MAX_CONTRACTION, Objective, Point
 from .records import Status
 
@@ -45,7 +46,7 @@ class GradientDescent:
 
     def __init__(self, learning_rate="auto"):
         self.learning_rate = learning_rate
-        self._adjoint: tuple[Term, ...] | None = None
+        self._equilibria, self._adjoints = LinearExtrapolation(), LinearExtrapolation()
 
     def init(self, objective: Objective, point: Point) -> GDState:
         """Fix the step."""
@@ -56,19 +57,25 @@ class GradientDescent:
 
     def step(self, objective: Objective, point: Point, state: GDState):
         """Take one step along the negative gradient."""
-        gradient, self._adjoint = objective.gradient(point, near=self._adjoint)
+        start = self._adjoints.start()
+        near = None if start is None else (Term(start, point.layers.Z),)
+        gradient, terms = objective.gradient(point, near=near)
+        self._adjoints.add(terms[0].left)
         gradient *= -state.learning_rate * objective.total_weight
         gradient += point.network.theta
-        new = evaluate_projected(objective, gradient, point)
+        new = evaluate_projected(objective, gradient, point, Z0=self._equilibria.start())
+        self._equilibria.add(new.layers.Z)
         if has_diverged(objective, new):
             raise NoStep(Status.DIVERGED)
         return new, state, state.learning_rate
 
 
-def evaluate_projected(objective: Objective, theta: np.ndarray, near: Point) -> Point:
+def evaluate_projected(
+    objective: Objective, theta: np.ndarray, near: Point, Z0: np.ndarray | None = None
+) -> Point:
     """Evaluate at θ with A scaled back, in place, to the largest contraction that is allowed."""
     with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
-        point = objective.evaluate(theta, near=near)
+        point = objective.evaluate(theta, near=near, Z0=Z0)
         if objective.max_contraction <= point.contraction < np.inf:
             m = point.network.shape.m
             theta[: m * m] *= 0.999 * MAX_CONTRACTION / point.contraction

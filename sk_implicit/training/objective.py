@@ -140,16 +140,15 @@ class Objective:
             return max(_START, finest)
         return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
 
-    def evaluate(self, theta: np.ndarray, near: Point | None = None) -> Point:
-        """Compute the objective at θ, starting from the equilibrium of a point nearby."""
+    def evaluate(self, theta: np.ndarray, near: Point | None = None, Z0: np.ndarray | None = None) -> Point:
+        """Compute the objective at θ, starting from the equilibrium of a point nearby or from ``Z0``."""
         theta = theta.astype(self.start.theta.dtype, copy=False)
         network = self.start.with_theta(theta)
         guess = near.norm_vector if near is not None else None
         contraction, vector = network.contraction(v0=guess)
-        layers = network.forward(
-            self.X, tol=self.tolerance(near), solver=self.equilibrium_solver,
-            Z0=near.layers.Z if near is not None else None,
-        )  # fmt: skip
+        if Z0 is None and near is not None:
+            Z0 = near.layers.Z
+        layers = network.forward(self.X, tol=self.tolerance(near), solver=self.equilibrium_solver, Z0=Z0)
         return self._assemble(network, layers, contraction, vector)
 
     def predictions(self, point: Point) -> np.ndarray:
