@@ -41,23 +41,24 @@ _HALF_TABLE = OCTAVES << CELL_BITS
 
 
 class TableEvaluator:
-    """Evaluate one tabulated function on tiles of cosines, in buffers reused from tile to tile.
+    """Evaluate tabulated functions on tiles of cosines, in buffers reused from tile to tile.
 
     Parameters
     ----------
     gamma : float
         0 < γ < √2.
-    name : str
-        A key of ``limit_values`` or ``limit_gamma_derivatives``.
+    *names : str
+        Keys of ``limit_values`` or ``limit_gamma_derivatives``.
     """
 
-    def __init__(self, gamma: float, name: str) -> None:
-        self._coefficients = limit_table(gamma, name)
-        self._u, self._term, self._value = (np.empty(TILE) for _ in range(3))
+    def __init__(self, gamma: float, *names: str) -> None:
+        self._tables = [limit_table(gamma, name) for name in names]
+        self._u, self._term = np.empty(TILE), np.empty(TILE)
+        self._values = [np.empty(TILE) for _ in names]
         self._cell = np.empty(TILE, dtype=np.int64)
 
-    def __call__(self, rho: np.ndarray) -> np.ndarray:
-        """Return the values, in a buffer valid until the next call.
+    def __call__(self, rho: np.ndarray) -> list[np.ndarray]:
+        """Return the values of every function, in buffers valid until the next call.
 
         Parameters
         ----------
@@ -67,11 +68,10 @@ class TableEvaluator:
 
         Returns
         -------
-        values : ndarray of shape (r, c)
+        values : list of ndarrays of shape (r, c)
         """
         u = self._u[: rho.size].reshape(rho.shape)
         term = self._term[: rho.size].reshape(rho.shape)
-        value = self._value[: rho.size].reshape(rho.shape)
         cell = self._cell[: rho.size].reshape(rho.shape)
         np.abs(rho, out=u)
         np.subtract(1.0, u, out=u)
@@ -84,12 +84,14 @@ class TableEvaluator:
         np.right_shift(rho.view(np.int64), 63, out=sign)
         np.bitwise_and(sign, _HALF_TABLE, out=sign)
         np.bitwise_or(cell, sign, out=cell)
-        np.take(self._coefficients[_DEGREE], cell, out=value, mode="clip")
-        for coefficients in self._coefficients[_DEGREE - 1 :: -1]:
-            value *= u
-            np.take(coefficients, cell, out=term, mode="clip")
-            value += term
-        return value
+        values = [value[: rho.size].reshape(rho.shape) for value in self._values]
+        for table, value in zip(self._tables, values, strict=True):
+            np.take(table[_DEGREE], cell, out=value, mode="clip")
+            for coefficients in table[_DEGREE - 1 :: -1]:
+                value *= u
+                np.take(coefficients, cell, out=term, mode="clip")
+                value += term
+        return values
 
 
 def _node_angles(gamma: float) -> np.ndarray:

@@ -146,8 +146,9 @@ class ImplicitReLUKernel(Kernel):
             raise ValueError("Gradient can only be evaluated when Y is None.")
         X_aug = self._augmented(X)
         Y_aug = None if Y is None else self._augmented(Y)
-        K = limit_kernel(X_aug, Y_aug, gamma=self.gamma, kind=self.kind)
-        return (K, self._gradient(X_aug, K)) if eval_gradient else K
+        if eval_gradient:
+            return self._with_gradient(X_aug)
+        return limit_kernel(X_aug, Y_aug, gamma=self.gamma, kind=self.kind)
 
     def diag(self, X: ArrayLike) -> np.ndarray:
         """Return the diagonal of k(X, X), (n_samples,), without the matrix."""
@@ -181,14 +182,14 @@ class ImplicitReLUKernel(Kernel):
             raise ValueError(f"kind must be 'ntk' or 'nngp'; got {self.kind!r}.")
         return np.column_stack([X / length_scale, np.full(len(X), np.sqrt(self.bias))])
 
-    def _gradient(self, X_aug: np.ndarray, K: np.ndarray) -> np.ndarray:
-        """Gradient with respect to the free entries of theta, (n, n, n_dims); see the module's head."""
-        by_angle, by_gamma = limit_kernel_derivatives(
+    def _with_gradient(self, X_aug: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the kernel, and its gradient by the free entries of theta, (n, n, n_dims)."""
+        K, rho, by_angle, by_gamma = limit_kernel_derivatives(
             X_aug, gamma=self.gamma, kind=self.kind, by_gamma=not self.hyperparameter_gamma.fixed
         )
         norms = np.linalg.norm(X_aug, axis=1)
         N = X_aug / np.where(norms > 0.0, norms, 1.0)[:, None]
-        rho = np.clip(N @ N.T, -1.0, 1.0)
+        rho = np.clip(rho, -1.0, 1.0)
         sin = np.sqrt((1.0 - rho) * (1.0 + rho))
         # Equal rows stay equal and opposite rows opposite; rounding must not make an angle of it.
         by_sin_angle = np.divide(by_angle, sin, out=np.zeros_like(K), where=sin > 5e-8)
@@ -211,4 +212,4 @@ class ImplicitReLUKernel(Kernel):
             "length_scale": length_scale_gradient,
         }
         free = [gradients[h.name]() for h in self.hyperparameters if not h.fixed]
-        return np.concatenate(free, axis=2) if free else np.empty((*K.shape, 0))
+        return K, np.concatenate(free, axis=2) if free else np.empty((*K.shape, 0))

@@ -17,28 +17,24 @@ K(1) and all that depends on it diverge as γ → √2. The four terms of NTK ar
 kernel ΦΦᵀ + ZZᵀ + s² (ΛΛᵀ)∘(ZZᵀ) + (EEᵀ)∘(X̃X̃ᵀ)/m. Because Φ' = P(p > 0, p' > 0) and
 K' = P(p > 0, p' > 0, g > 0, g' > 0) (1 + γ² L), it is also Φ + ρ Φ' + ρ K' + (1 + γ² L) K.
 
-:mod:`sk_implicit._limit_moments` derives and evaluates the expectations;
-:mod:`sk_implicit._limit_table` tabulates them.
+:mod:`sk_implicit._limit_moments` derives and evaluates the expectations,
+:mod:`sk_implicit._limit_table` tabulates them, :mod:`sk_implicit._limit_matrix` makes matrices of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array, issparse
 
+from ._limit_matrix import is_single, limit_matrices, normalised
 from ._limit_table import TILE, TableEvaluator
 
 Kind = Literal["ntk", "nngp", "phi"]
 
 _KINDS = ("ntk", "nngp", "phi")
-# A power of two, so that it rounds nothing, that brings the largest numbers to where squares are finite.
-_HUGE_SCALE = 2.0**-600
-_BLOCK = 1 << 22  # cosines per matrix product, 32 MiB
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ class LimitFunctions:
         evaluator = TableEvaluator(self.gamma, name)
         for start in range(0, flat.size, TILE):
             tile = slice(start, start + TILE)
-            out[tile] = evaluator(flat[None, tile])[0]
+            out[tile] = evaluator(flat[None, tile])[0][0]
         return out.reshape(rho.shape)
 
 
@@ -168,12 +164,14 @@ def limit_kernel(
     ValueError
         If γ or kind is out of range, or the shapes do not match.
     """
-    return _limit_matrix(X, Y, limit_functions(gamma).gamma, _checked_kind(kind))
+    return limit_matrices(X, Y, limit_functions(gamma).gamma, [_checked_kind(kind)]).values[0]
 
 
 class KernelDerivatives(NamedTuple):
-    """Derivatives of a kernel matrix ‖x̃‖ ‖x̃'‖ k(ρ), both (n, n), at fixed norms."""
+    """A kernel matrix ‖x̃‖ ‖x̃'‖ k(ρ) and its derivatives at fixed norms, all (n, n)."""
 
+    value: np.ndarray
+    cosine: np.ndarray  # ρ
     theta: np.ndarray  # by the angle θ = arccos ρ between two rows
     gamma: np.ndarray | None  # where asked for
 
@@ -192,19 +190,18 @@ def limit_kernel_derivatives(
     kind : {"ntk", "nngp"}, default="ntk"
         Which kernel.
     by_gamma : bool, default=True
-        Whether to differentiate by γ too, which takes as long again and a table of its own.
+        Whether to differentiate by γ too, for which there is a table of its own.
 
     Returns
     -------
     derivatives : KernelDerivatives
-        On the diagonal, ``theta`` is the one-sided derivative at angle zero. ``gamma`` is None unless
-        ``by_gamma``.
+        With the kernel itself and the cosines, which take part in every chain rule. Cosines are rounded to
+        multiples of 2⁻⁴⁹, so that those of equal rows are 1 and of opposite rows −1. On the diagonal,
+        ``theta`` is the one-sided derivative at angle zero. ``gamma`` is None unless ``by_gamma``.
     """
-    gamma = limit_functions(gamma).gamma
-    return KernelDerivatives(
-        _limit_matrix(X, None, gamma, f"{kind}_theta"),
-        _limit_matrix(X, None, gamma, f"{kind}_gamma") if by_gamma else None,
-    )
+    names = [kind, f"{kind}_theta", f"{kind}_gamma"][: 3 if by_gamma else 2]
+    values, cosine = limit_matrices(X, None, limit_functions(gamma).gamma, names, cosine=True)
+    return KernelDerivatives(values[0], cosine, values[1], values[2] if by_gamma else None)
 
 
 def limit_diagonal(X: np.ndarray, *, gamma: float, kind: Kind = "ntk") -> np.ndarray:
@@ -225,98 +222,12 @@ def limit_diagonal(X: np.ndarray, *, gamma: float, kind: Kind = "ntk") -> np.nda
         float32 if X is float32, else float64.
     """
     evaluator = TableEvaluator(limit_functions(gamma).gamma, _checked_kind(kind))
-    _, norms = _normalised(X, "X")
-    diagonal = norms**2 * evaluator(np.ones((1, 1)))[0]
-    return diagonal.astype(np.float32 if _is_single(X) else np.float64)
-
-
-def _limit_matrix(X: np.ndarray, Y: np.ndarray | None, gamma: float, name: str) -> np.ndarray:
-    """Matrix ‖x̃‖ ‖x̃'‖ f(ρ) of the tabulated function ``name``."""
-    unit_x, norm_x = _normalised(X, "X")
-    unit_y, norm_y = (unit_x, norm_x) if Y is None else _normalised(Y, "Y")
-    if unit_x.shape[1] != unit_y.shape[1]:
-        raise ValueError(
-            f"X and Y must have the same number of columns; got {unit_x.shape[1]} and {unit_y.shape[1]}."
-        )
-    single = all(_is_single(a) for a in (X, Y) if a is not None)
-    out = np.empty((len(norm_x), len(norm_y)), dtype=np.float32 if single else np.float64)
-    evaluator = TableEvaluator(gamma, name)
-    n_rows = max(1, min(len(norm_x), _BLOCK // max(1, len(norm_y))))
-    buffer = np.empty(n_rows * len(norm_y))
-    for start in range(0, len(norm_x), n_rows):
-        stop = min(start + n_rows, len(norm_x))
-        first = start if Y is None else 0  # below the diagonal, mirror instead
-        shape = (stop - start, len(norm_y) - first)
-        cosines = buffer[: shape[0] * shape[1]].reshape(shape)
-        if issparse(unit_x) or issparse(unit_y):
-            product = unit_x[start:stop] @ unit_y[first:].T
-            cosines[...] = product.toarray() if issparse(product) else product
-        else:
-            np.matmul(unit_x[start:stop], unit_y[first:].T, out=cosines)
-        block = out[start:stop, first:]
-        for rows, cols in _tiles(*cosines.shape, upper=Y is None):
-            rho = cosines[rows, cols]
-            # Round to multiples of 2^-49. Near ±1 the kernel sees √(1 − |ρ|), which would turn the
-            # rounding error of equal rows' product into 1e-8.
-            rho += 8.0
-            rho -= 8.0
-            values = evaluator(rho)
-            values *= norm_y[first:][cols]
-            np.multiply(values, norm_x[start:stop][rows, None], out=block[rows, cols])
-        if Y is None:
-            out[stop:, start:stop] = block[:, stop - start :].T
-            square = block[:, : stop - start]
-            square[:] = np.triu(square) + np.triu(square, 1).T
-    if Y is None:
-        np.fill_diagonal(out, norm_x**2 * evaluator(np.ones((1, 1)))[0])
-    return out
+    _, norms = normalised(X, "X")
+    diagonal = norms**2 * evaluator(np.ones((1, 1)))[0][0]
+    return diagonal.astype(np.float32 if is_single(X) else np.float64)
 
 
 def _checked_kind(kind: str) -> str:
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, _KINDS))}; got {kind!r}.")
     return kind
-
-
-def _is_single(X) -> bool:
-    return (X if issparse(X) else np.asarray(X)).dtype == np.float32
-
-
-def _normalised(X, name: str):
-    """Return rows of unit length, (n, d), and their lengths, (n,), in float64; zero rows stay."""
-    X = csr_array(X, dtype=np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
-    if X.ndim != 2:
-        raise ValueError(f"{name} must have shape (n_samples, n_features); got shape {X.shape}.")
-    norms = _lengths(X)
-    if issparse(X):
-        return csr_array(diags_array(1 / np.where(norms > 0.0, norms, 1.0)) @ X), norms
-    return X / np.where(norms > 0.0, norms, 1.0)[:, None], norms
-
-
-def _lengths(X) -> np.ndarray:
-    """Return the lengths of the rows, (n,), also of those whose squares overflow."""
-    lengths = np.sqrt(_squares(X))
-    huge = np.isinf(lengths)
-    if huge.any():
-        lengths[huge] = np.sqrt(_squares(X[huge] * _HUGE_SCALE)) / _HUGE_SCALE
-    return lengths
-
-
-def _squares(X) -> np.ndarray:
-    """Return the sums of squares of the rows, (n,); infinite where they overflow."""
-    with np.errstate(over="ignore"):
-        if issparse(X):
-            return np.asarray(X.multiply(X).sum(axis=1)).ravel()
-        return np.einsum("ij,ij->i", X, X)
-
-
-def _tiles(n_rows: int, n_cols: int, upper: bool) -> Iterator[tuple[slice, slice]]:
-    """Cut a matrix into tiles of at most TILE entries, as wide as possible.
-
-    With ``upper`` the tiles need only cover the diagonal and what is above it.
-    """
-    width = max(1, min(n_cols, TILE))
-    height = max(1, TILE // width)
-    for row in range(0, n_rows, height):
-        for col in range(row if upper else 0, n_cols, width):
-            yield slice(row, min(row + height, n_rows)), slice(col, min(col + width, n_cols))

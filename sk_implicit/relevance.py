@@ -27,11 +27,11 @@ References
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import lapack
 from scipy.optimize import minimize
 
 from .encoding import PiecewiseLinear, dense
-from .limit import limit_kernel, limit_kernel_derivatives
+from .limit import KernelDerivatives, limit_diagonal, limit_kernel_derivatives
 from .sampling import sample_rows
 from .scaling import InputScaling, TargetScaling
 
@@ -39,7 +39,8 @@ from .scaling import InputScaling, TargetScaling
 MAX_ROWS = 500
 # Columns beyond which a sparse table is not made dense, and the scales stay as they are.
 MAX_COLUMNS = 5000
-MAX_ITER = 25
+# Iterations at most, and the gain per observation that ends them: 1e-4 nats move no scale that matters.
+MAX_ITER, _LEAST_GAIN = 25, 1e-4
 # Standard deviation τ of log scales under the prior.
 PRIOR_STD = 0.8
 # Noise variance relative to the kernel at the start, and its bounds; bounds on log scales.
@@ -138,7 +139,7 @@ def learn_relevance(
         jac=True,
         method="L-BFGS-B",
         bounds=[_LOG_SCALE_BOUNDS] * n_scales + [tuple(np.log(_NOISE_BOUNDS))],
-        options={"maxiter": MAX_ITER, "maxfun": 2 * MAX_ITER},
+        options={"maxiter": MAX_ITER, "maxfun": 2 * MAX_ITER, "ftol": _LEAST_GAIN},
     )
     if not np.isfinite(found.fun) or found.fun >= _FAILED:
         return neutral
@@ -161,29 +162,30 @@ class _Likelihood:
         self.X, self.Y, self.weights, self.gamma = X, Y, weights, gamma
         self.groups, self.n_penalised = groups, n_penalised
         self.total = float(weights.sum())
-        self.unit_diagonal = float(np.average(np.diag(limit_kernel(X, gamma=gamma)), weights=weights))
+        self.unit_diagonal = float(np.average(limit_diagonal(X, gamma=gamma), weights=weights))
 
     def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Return value and gradient (Rasmussen and Williams, eq. 5.9, with the amplitude profiled out)."""
         t, noise = parameters[:-1], np.exp(parameters[-1])
         n, k = self.Y.shape
         X = self.X * np.exp(t)[self.groups]
-        K = limit_kernel(X, gamma=self.gamma)
-        system = K.copy()
+        kernel = limit_kernel_derivatives(X, gamma=self.gamma, by_gamma=False)
+        system = kernel.value.copy()
         system.flat[:: n + 1] += noise / self.weights
-        try:
-            factor = cho_factor(system, lower=True, check_finite=False)
-        except LinAlgError:
+        factor, failed = lapack.dpotrf(system.T, lower=True, overwrite_a=True)  # zero above the diagonal
+        if failed:
             return _FAILED, np.zeros_like(parameters)
-        inverse = cho_solve(factor, np.eye(n), check_finite=False)
+        half, _ = lapack.dpotri(factor, lower=True)
+        inverse = half + half.T
+        inverse.flat[:: n + 1] = half.diagonal()
         c = inverse @ self.Y
         amplitudes = np.einsum("nk,nk->k", self.Y, c) / self.total
-        value = k * (np.log(np.diag(factor[0])).sum() + 0.5 * (self.total - n) * np.log(noise))
+        value = k * (np.log(factor.diagonal()).sum() + 0.5 * (self.total - n) * np.log(noise))
         value += 0.5 * self.total * np.log(amplitudes).sum()
         # −2 ∂value/∂K
         G = (c / amplitudes) @ c.T - k * inverse
         gradient = np.empty_like(parameters)
-        by_column = self._by_log_scales(X, K, G)
+        by_column = _by_log_scales(X, kernel, G)
         gradient[:-1] = -0.5 * np.bincount(self.groups, by_column, minlength=len(t))
         by_noise = noise * float(np.diag(G) @ (1 / self.weights))
         gradient[-1] = -0.5 * by_noise + 0.5 * k * (self.total - n)
@@ -192,13 +194,16 @@ class _Likelihood:
         gradient[: self.n_penalised] += prior
         return value / self.total, gradient / self.total
 
-    def _by_log_scales(self, X, K, G) -> np.ndarray:
-        """Return ⟨G, ∂K/∂t_c⟩ for every column c; see the module's head."""
-        norms = np.linalg.norm(X, axis=1)
-        N = X / np.where(norms > 0, norms, 1.0)[:, None]
-        rho = np.clip(N @ N.T, -1.0, 1.0)
-        sine = np.sqrt((1 - rho) * (1 + rho))
-        B = limit_kernel_derivatives(X, gamma=self.gamma, by_gamma=False).theta
-        B = np.divide(B, sine, out=np.zeros_like(B), where=sine > _SMALLEST_SINE)
-        radial = np.sum(G * (K + B * rho), axis=1)
-        return 2 * (N**2).T @ radial - 2 * np.einsum("nc,nc->c", N, (G * B) @ N)
+
+def _by_log_scales(X: np.ndarray, kernel: KernelDerivatives, G: np.ndarray) -> np.ndarray:
+    """Return ⟨G, ∂K/∂t_c⟩ for every column c; see the module's head."""
+    norms = np.linalg.norm(X, axis=1)
+    N = X / np.where(norms > 0, norms, 1.0)[:, None]
+    rho = np.clip(kernel.cosine, -1.0, 1.0)
+    sine = np.sqrt((1 - rho) * (1 + rho))
+    B = np.divide(kernel.theta, sine, out=np.zeros_like(rho), where=sine > _SMALLEST_SINE)
+    rho *= B
+    rho += kernel.value
+    radial = np.einsum("ij,ij->i", G, rho)
+    B *= G
+    return 2 * (N**2).T @ radial - 2 * np.einsum("nc,nc->c", N, B @ N)

@@ -204,7 +204,8 @@ def test_correction_equation_is_exact(masked):
     z = np.abs(rng.standard_normal((5, 20)))
     z = z * active if masked else np.maximum(z - 0.5, 0)
     scale = np.linalg.norm(z, axis=1)
-    task = Correction.around(problem, z, scale, np.dtype(np.float64))
+    g = problem.preactivation(z, out=np.empty_like(z))
+    task = Correction.around(problem, z, g, np.ones(5), scale, np.dtype(np.float64))
     M = 0.3 / np.sqrt(20) * A.T
     for _ in range(200):
         g = (task.delta.T @ M).T + task.e

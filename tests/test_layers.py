@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["_limit_moments", "equilibrium", "losses", "sampling", "spectral"],
     ["_limit_table", "encoding", "network"],
-    ["adjoint", "limit", "scaling"],
-    ["from_mlp", "tangent"],
+    ["_limit_matrix", "adjoint", "scaling"],
+    ["from_mlp", "limit", "tangent"],
     ["_row_blocks", "relevance", "theory"],
     ["training"],
     ["kernel_ridge", "_fit_state"],

@@ -87,42 +87,35 @@ class Correction:
 
     @classmethod
     def around(
-        cls, problem: FixedPoint, z: np.ndarray | None, scale: np.ndarray, precision: np.dtype
-    ) -> Correction:
-        """Form the correction of the iterate `z` (None for zero); targets are set later."""
+        cls, problem: FixedPoint, z: np.ndarray | None, g: np.ndarray, step: np.ndarray, scale: np.ndarray,
+        precision: np.dtype,
+    ) -> Correction:  # fmt: skip
+        """Form the correction of the iterate `z` (None for zero); targets are set later.
+
+        Parameters
+        ----------
+        problem : FixedPoint
+            The rows.
+        z, g : ndarrays of shape (k, m)
+            Iterate, and its preactivation (`c` at zero).
+        step : ndarray of shape (k,)
+            ‖F(z) − z‖ / scale.
+        scale : ndarray of shape (k,)
+            What each row is divided by.
+        precision : dtype
+            Of the correction.
+        """
         low = active = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            if z is None:
-                e = _scaled_columns(problem.c, 1 / scale, precision)
-            else:
-                g = problem.preactivation(z, out=np.empty_like(z))
-                g -= z
-                e = _scaled_columns(g, 1 / scale, precision)
-                if problem.active is None:
-                    low = _scaled_columns(z, -1 / scale, precision)
+            e = _scaled_columns(g if z is None else g - z, 1 / scale, precision)
             if problem.active is not None:
                 active = np.ascontiguousarray(problem.active.T)
+            elif z is not None:
+                low = _scaled_columns(z, -1 / scale, precision)
             delta = activate(e, low, active, out=np.empty_like(e))
-            step = column_norms(delta)
         k = len(scale)
         nothing, no = np.zeros(k), np.zeros(k, bool)
         return cls(problem, e, low, active, delta, step, nothing, z is None, nothing, 0, no)
-
-    def take(self, columns: np.ndarray) -> Correction:
-        """Return the correction of some of the rows."""
-        return Correction(
-            self.problem.take(columns),
-            self.e[:, columns],
-            None if self.low is None else self.low[:, columns],
-            None if self.active is None else self.active[:, columns],
-            self.delta[:, columns],
-            self.first_step[columns],
-            self.target[columns],
-            self.against_delta,
-            self.budget[columns],
-            self.least,
-            self.gave_up[columns],
-        )
 
     def aim(self, tol: float) -> None:
         """Set the targets so that a few corrections, sharing the digits evenly, end at `tol`."""
@@ -190,10 +183,10 @@ def refine(
     while True:
         size = row_norms(problem.c if z is None else z)
         scale = np.where(size > 0, size, 1.0)
-        task = Correction.around(problem, z, scale, precision)
-        now = np.where(task.first_step == 0, 0.0, np.inf)
+        g, step = _preactivation_and_step(problem, z, scale)
+        now = np.where(step == 0, 0.0, np.inf)
         if z is not None:
-            now = np.where(size > 0, task.first_step, now)
+            now = np.where(size > 0, step, now)
             now[~np.isfinite(size)] = np.nan
             best.n_iter[rows] += 1
             best.cost += unit * len(rows) / b
@@ -203,7 +196,7 @@ def refine(
         status = row_status(
             best.residual[rows] <= tol,
             (best.n_iter[rows] >= max_iter[rows]) | gave_up[rows],
-            ~np.isfinite(task.first_step) | ~np.isfinite(size),
+            ~np.isfinite(step) | ~np.isfinite(size),
             failures[rows] > (_PATIENT_FAILURES if patient else 0),
         )
         best.status[rows] = status
@@ -211,8 +204,9 @@ def refine(
         if not keep.any():
             return
         if not keep.all():
-            task, problem, rows, scale = task.take(keep), problem.take(keep), rows[keep], scale[keep]
+            problem, rows, g, step, scale = problem.take(keep), rows[keep], g[keep], step[keep], scale[keep]
             z = None if z is None else z[keep]
+        task = Correction.around(problem, z, g, step, scale, precision)
         # The last product of the budget is the residual of what the correction gives.
         task.budget = np.maximum(max_iter[rows] - 1 - best.n_iter[rows], 0)
         task.aim(tol)
@@ -223,6 +217,18 @@ def refine(
         best.n_iter[rows] += iterations
         best.cost += precision.itemsize / 8 * float(iterations.sum()) / b
         gave_up[rows] = task.gave_up
+
+
+def _preactivation_and_step(
+    problem: FixedPoint, z: np.ndarray | None, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return z M + c (c at zero), and ‖F(z) − z‖ / scale of every row."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        g = problem.c if z is None else problem.preactivation(z, out=np.empty_like(z))
+        step = activate(g, None, problem.active, out=np.empty_like(g))
+        if z is not None:
+            step -= z
+        return g, row_norms(step) / scale
 
 
 def _scaled_columns(X: np.ndarray, factor: np.ndarray, precision: np.dtype) -> np.ndarray:

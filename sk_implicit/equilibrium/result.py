@@ -127,6 +127,8 @@ class Rows:
         better = residual < self.residual[rows]
         if Z is None:
             self.Z[rows[better]] = 0
+        elif Z is self.Z:  # worked on in place
+            pass
         elif better.all() and len(rows) == len(self.Z):
             self.Z[:] = Z
         else:

@@ -37,18 +37,21 @@ from .tangent_system import (
     tangent_system,
 )
 
-# Damping, relative to the mean of diag K: the smallest that is worth having, and the largest tried.
-_MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
+# Damping, relative to the mean of diag K: the smallest that is worth having, the largest tried, and by
+# how much it rises and falls.
+_MIN_DAMPING, _MAX_DAMPING, _RISE = 1e-3, 1e6, 4
 # Below this relative predicted decrease nothing is left but rounding.
 _RESOLUTION = 1e-13
-# Below this ratio of actual to predicted decrease a step was too long.
-_POOR_GAIN = 0.05
-# Beyond this ratio a lower damping is tried next, and the linearisation serves for further steps.
+# Ratios of actual to predicted decrease below which the next step is shorter, and beyond which it is longer.
+_LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
+# Beyond this ratio the linearisation serves for further steps.
 _LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
-# For many rows, where a rejected step costs as much as any: the first damping, and the gains between
-# which it stays. From a random start to thousands of residuals an undamped step goes far too far. The
-# second is for a loss that is not quadratic, whose curvature vanishes as the rows are learnt.
-_FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES, _LOW_GAIN, _HIGH_GAIN = 0.5, 0.05, 0.25, 0.75
+# The first damping for many rows, where a rejected step costs as much as any: from a random start to
+# thousands of residuals an undamped step goes far too far. The second is for a loss that is not quadratic,
+# whose curvature vanishes as the rows are learnt.
+_FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES = 0.5, 0.05
+# Accuracy of the Jacobian, relative: a step that is off by as much is nearly as good.
+_ACCURACY = 3e-2
 # K is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
 # is beyond doubt from the second on (equal rows with different targets make K singular).
 _MIN_SHIFT, _SAFE_SHIFT = 1e-14, 1e-9
@@ -76,7 +79,7 @@ class Linearisation:
 
     def __init__(self, objective: Objective, point: Point, previous: Linearisation | None):
         self.tangent: TangentFeatures = objective.tangent(
-            point, near=None if previous is None else previous.tangent
+            point, near=None if previous is None else previous.tangent, tol=_ACCURACY
         )
         self.scale = mean_diagonal(self.tangent, objective.weights)
         self._previous = None if previous is None else previous._system
@@ -107,7 +110,7 @@ class LevenbergMarquardt:
     """Damped Gauss-Newton steps solved on the n × n tangent kernel."""
 
     monotone = True
-    progress = 200.0
+    progress = 400.0
 
     def __init__(self):
         self._linearisation: Linearisation | None = None  # of the step before
@@ -129,7 +132,7 @@ class LevenbergMarquardt:
             try:
                 delta, predicted = model.propose(objective, point, shift)
             except LinAlgError:  # K + tW⁻¹ is singular to rounding
-                damping = max(5 * damping, _MIN_DAMPING)
+                damping = max(_RISE * damping, _MIN_DAMPING)
                 continue
             if point.value - predicted <= _RESOLUTION * point.value:
                 if shift >= _SAFE_SHIFT * diagonal:
@@ -141,9 +144,8 @@ class LevenbergMarquardt:
             if objective.admits(trial) and gain > 0:
                 if gain > _LINEAR_GAIN and model.factorised:
                     trial = self._correct(objective, trial, model, shift)
-                update = _damping_by_gain if _first_damping(objective) else _next_damping
-                return trial, LMState(update(damping, gain, damping > state.damping)), damping
-            damping = max(5 * damping, _MIN_DAMPING)
+                return trial, LMState(_next_damping(damping, gain, damping > state.damping)), damping
+            damping = max(_RISE * damping, _MIN_DAMPING)
         raise NoStep(Status.STALLED)
 
     @staticmethod
@@ -172,22 +174,12 @@ def _first_damping(objective: Objective) -> float:
 
 
 def _next_damping(damping: float, gain: float, rejected: bool) -> float:
-    """Lower μ after a step that was accepted at once; only a rejected step raises it.
+    """Keep the linear model about as far as it is good for: little gain makes the next step shorter.
 
-    The loss has kinks, so that the gain stays below one at any damping; many short steps that follow
-    the linear model closely end higher than a few long ones that do not.
+    The loss has kinks, so that the gain stays below one at any damping.
     """
-    if gain < _POOR_GAIN:
-        return max(damping, _MIN_DAMPING)
-    if rejected or gain < _LINEAR_GAIN:
-        return damping
-    return damping / 5 if damping > _MIN_DAMPING else 0.0
-
-
-def _damping_by_gain(damping: float, gain: float, rejected: bool) -> float:
-    """Keep the linear model about as far as it is good for, such that few steps are rejected."""
     if gain < _LOW_GAIN:
-        return max(2 * damping, _MIN_DAMPING)
+        return max(_RISE * damping, _MIN_DAMPING)
     if rejected or gain < _HIGH_GAIN:
         return damping
-    return damping / 4 if damping > _MIN_DAMPING else 0.0
+    return damping / _RISE if damping > _MIN_DAMPING else 0.0

@@ -24,7 +24,7 @@ from ..tangent import TangentFeatures
 MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
-_RESOLUTION, _START, _SINGLE, _FINEST = 1e-3, 1e-8, 1e-6, 1e-12
+_RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
 # Entries of Z up to which equilibria are solved to rounding.
 _SMALL = 20_000
 
@@ -125,6 +125,10 @@ class Objective:
         """Let go of the start's layers, (n, m), which training has left behind."""
         self._first = None
 
+    @property
+    def _is_small(self) -> bool:
+        return len(self.Y) * self.start.shape.m <= _SMALL
+
     def tolerance(self, near: Point | None) -> float:
         """Return the tolerance for equilibria near a point.
 
@@ -134,7 +138,7 @@ class Objective:
         if self.equilibrium_tol is not None:
             return self.equilibrium_tol
         finest = _SINGLE if self.Y.dtype == np.float32 else _FINEST
-        if len(self.Y) * self.start.shape.m <= _SMALL:
+        if self._is_small:
             return finest
         if near is None:
             return max(_START, finest)
@@ -196,12 +200,14 @@ class Objective:
         """Return the weighted curvature of the loss at a point, and the residual in its coordinates."""
         return self.loss.curvature(self.Y, point.residual, self.weights)
 
-    def tangent(self, point: Point, near: TangentFeatures | None = None) -> TangentFeatures:
-        """Return the Jacobian's factors at a point."""
+    def tangent(self, point: Point, near: TangentFeatures | None = None, tol: float = 0.0) -> TangentFeatures:
+        """Return the Jacobian's factors at a point, to ``tol`` at best where that is a choice."""
+        tolerance = self.tolerance(point)
+        if self.equilibrium_tol is None and not self._is_small:
+            tolerance = max(tolerance, tol)
         return TangentFeatures.at(
-            point.network, point.layers, tol=self.tolerance(point), start=near,
-            solver=self.equilibrium_solver,
-        )  # fmt: skip
+            point.network, point.layers, tol=tolerance, start=near, solver=self.equilibrium_solver
+        )
 
     def vjp(self, point: Point, C: np.ndarray, near: tuple[Term, ...] | None = None):
         """Return JᵀC at a point, (n_weights,), and the adjoint it took: one solve.

@@ -53,6 +53,8 @@ class TangentSystem(Protocol):
 class DenseSystem:
     """S formed and factorised once for each curvature and shift.
 
+    A kernel in float32 is factorised so where the shift lifts its spectrum far above rounding errors.
+
     Parameters
     ----------
     K : (k n, k n) array
@@ -60,19 +62,22 @@ class DenseSystem:
     """
 
     def __init__(self, K: np.ndarray):
-        self.K = K.astype(np.float64, copy=False)
+        self.K = K
+        self._least_single = _SINGLE_PENALTY * float(np.mean(K.diagonal(), dtype=np.float64))
         self._factor: tuple | None = None
         self._of: tuple[Curvature, float] | None = None
 
     def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
         """Return v = (LᵀKL + shift I)⁻¹ b, (n, k)."""
         if not _same(self._of, curvature, shift):
-            S = _congruent(self.K, curvature)
+            single = self.K.dtype == np.float32 and shift >= self._least_single
+            S = _congruent(self.K, curvature, np.float32 if single else np.float64)
             S.flat[:: len(S) + 1] += shift
             self._factor = cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
             self._of = (curvature, shift)
-        v = cho_solve(self._factor, b.ravel(order="F"), check_finite=False)
-        return v.reshape(b.shape, order="F")
+        right = b.ravel(order="F").astype(self._factor[0].dtype, copy=False)
+        v = cho_solve(self._factor, right, check_finite=False)
+        return v.astype(b.dtype, copy=False).reshape(b.shape, order="F")
 
 
 class IterativeSystem:
@@ -198,14 +203,14 @@ def _same(cached, curvature: Curvature, shift: float) -> bool:
     )  # the direction follows from the scale
 
 
-def _congruent(K: np.ndarray, curvature: Curvature) -> np.ndarray:
+def _congruent(K: np.ndarray, curvature: Curvature, dtype) -> np.ndarray:
     """Return LᵀKL, (k n, k n)."""
-    scale = curvature.scale.ravel(order="F")
+    scale = curvature.scale.ravel(order="F").astype(dtype)
     S = K * scale
     S *= scale[:, None]
     if curvature.direction is not None:
         n, k = curvature.scale.shape
-        direction = curvature.direction.T
+        direction = curvature.direction.T.astype(dtype)
         for blocks in (S.reshape(k, n, k * n), S.T.reshape(k, n, k * n)):  # views of rows, of columns
             along = np.einsum("cn,cnj->nj", direction, blocks)
             for c in range(k):

@@ -1,0 +1,144 @@
+"""Matrices of tabulated functions of the cosines between rows, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array, issparse
+
+from ._limit_table import TILE, TableEvaluator
+
+# A power of two, so that it rounds nothing, that brings the largest numbers to where squares are finite.
+_HUGE_SCALE = 2.0**-600
+_BLOCK = 1 << 22  # cosines per matrix product, 32 MiB
+
+
+class LimitMatrices(NamedTuple):
+    """Matrices ‖x̃‖ ‖x̃'‖ f(ρ), one for each function, and that of the cosines ρ where asked for."""
+
+    values: list[np.ndarray]
+    cosine: np.ndarray | None
+
+
+def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = False) -> LimitMatrices:
+    """Evaluate tabulated functions for all pairs of rows.
+
+    Parameters
+    ----------
+    X, Y : (n, d) and (n_y, d) arrays or sparse arrays
+        Rows; Y None means X, at half the cost, and the results are exactly symmetric.
+    gamma : float
+        0 < γ < √2.
+    names : sequence of str
+        The functions, keys of the tables.
+    cosine : bool, default=False
+        Whether to return the cosines as well.
+
+    Returns
+    -------
+    matrices : LimitMatrices
+        float32 if X and Y are float32, computed in float64; else float64.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match.
+    """
+    unit_x, norm_x = normalised(X, "X")
+    unit_y, norm_y = (unit_x, norm_x) if Y is None else normalised(Y, "Y")
+    if unit_x.shape[1] != unit_y.shape[1]:
+        raise ValueError(
+            f"X and Y must have the same number of columns; got {unit_x.shape[1]} and {unit_y.shape[1]}."
+        )
+    single = all(is_single(a) for a in (X, Y) if a is not None)
+    outs = [
+        np.empty((len(norm_x), len(norm_y)), dtype=np.float32 if single else np.float64)
+        for _ in range(len(names) + cosine)
+    ]
+    evaluator = TableEvaluator(gamma, *names)
+    n_rows = max(1, min(len(norm_x), _BLOCK // max(1, len(norm_y))))
+    buffer = np.empty(n_rows * len(norm_y))
+    for start in range(0, len(norm_x), n_rows):
+        stop = min(start + n_rows, len(norm_x))
+        first = start if Y is None else 0  # below the diagonal, mirror instead
+        shape = (stop - start, len(norm_y) - first)
+        cosines = buffer[: shape[0] * shape[1]].reshape(shape)
+        if issparse(unit_x) or issparse(unit_y):
+            product = unit_x[start:stop] @ unit_y[first:].T
+            cosines[...] = product.toarray() if issparse(product) else product
+        else:
+            np.matmul(unit_x[start:stop], unit_y[first:].T, out=cosines)
+        blocks = [out[start:stop, first:] for out in outs]
+        for rows, cols in _tiles(*shape, upper=Y is None):
+            rho = cosines[rows, cols]
+            # Round to multiples of 2^-49. Near ±1 the kernel sees √(1 − |ρ|), which would turn the
+            # rounding error of equal rows' product into 1e-8.
+            rho += 8.0
+            rho -= 8.0
+            for values, block in zip(evaluator(rho), blocks, strict=False):
+                values *= norm_y[first:][cols]
+                np.multiply(values, norm_x[start:stop][rows, None], out=block[rows, cols])
+            if cosine:
+                blocks[-1][rows, cols] = rho
+        if Y is None:
+            for out, block in zip(outs, blocks, strict=True):
+                out[stop:, start:stop] = block[:, stop - start :].T
+                _mirror(block[:, : stop - start])
+    if Y is None:
+        for out, value in zip(outs, evaluator(np.ones((1, 1))), strict=False):
+            np.fill_diagonal(out, norm_x**2 * value[0])
+        if cosine:
+            np.fill_diagonal(outs[-1], norm_x > 0)
+    return LimitMatrices(outs[: len(names)], outs[-1] if cosine else None)
+
+
+def _mirror(square: np.ndarray) -> None:
+    """Copy what is above the diagonal to below it, in place."""
+    lower = np.tri(len(square), k=-1, dtype=bool)
+    np.copyto(square, square.T, where=lower)
+
+
+def is_single(X) -> bool:
+    return (X if issparse(X) else np.asarray(X)).dtype == np.float32
+
+
+def normalised(X, name: str):
+    """Return rows of unit length, (n, d), and their lengths, (n,), in float64; zero rows stay."""
+    X = csr_array(X, dtype=np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
+    if X.ndim != 2:
+        raise ValueError(f"{name} must have shape (n_samples, n_features); got shape {X.shape}.")
+    norms = _lengths(X)
+    if issparse(X):
+        return csr_array(diags_array(1 / np.where(norms > 0.0, norms, 1.0)) @ X), norms
+    return X / np.where(norms > 0.0, norms, 1.0)[:, None], norms
+
+
+def _lengths(X) -> np.ndarray:
+    """Return the lengths of the rows, (n,), also of those whose squares overflow."""
+    lengths = np.sqrt(_squares(X))
+    huge = np.isinf(lengths)
+    if huge.any():
+        lengths[huge] = np.sqrt(_squares(X[huge] * _HUGE_SCALE)) / _HUGE_SCALE
+    return lengths
+
+
+def _squares(X) -> np.ndarray:
+    """Return the sums of squares of the rows, (n,); infinite where they overflow."""
+    with np.errstate(over="ignore"):
+        if issparse(X):
+            return np.asarray(X.multiply(X).sum(axis=1)).ravel()
+        return np.einsum("ij,ij->i", X, X)
+
+
+def _tiles(n_rows: int, n_cols: int, upper: bool) -> Iterator[tuple[slice, slice]]:
+    """Cut a matrix into tiles of at most TILE entries, as wide as possible.
+
+    With ``upper`` the tiles need only cover the diagonal and what is above it.
+    """
+    width = max(1, min(n_cols, TILE))
+    height = max(1, TILE // width)
+    for row in range(0, n_rows, height):
+        for col in range(row if upper else 0, n_cols, width):
+            yield slice(row, min(row + height, n_rows)), slice(col, min(col + width, n_cols))
