@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array, issparse
@@ -15,14 +14,7 @@ _HUGE_SCALE = 2.0**-600
 _BLOCK = 1 << 22  # cosines per matrix product, 32 MiB
 
 
-class LimitMatrices(NamedTuple):
-    """Matrices ‖x̃‖ ‖x̃'‖ f(ρ), one for each function, and that of the cosines ρ where asked for."""
-
-    values: list[np.ndarray]
-    cosine: np.ndarray | None
-
-
-def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = False) -> LimitMatrices:
+def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = False) -> list[np.ndarray]:
     """Evaluate tabulated functions for all pairs of rows.
 
     Parameters
@@ -34,12 +26,12 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
     names : sequence of str
         The functions, keys of the tables.
     cosine : bool, default=False
-        Whether to return the cosines as well.
+        Whether to return the cosines as well, as the last matrix.
 
     Returns
     -------
-    matrices : LimitMatrices
-        float32 if X and Y are float32, computed in float64; else float64.
+    matrices : list of (n, n_y) arrays
+        ‖x̃‖ ‖x̃'‖ f(ρ), one for each function. Computed in float64; float32 if X and Y are.
 
     Raises
     ------
@@ -91,7 +83,7 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
             np.fill_diagonal(out, norm_x**2 * value[0])
         if cosine:
             np.fill_diagonal(outs[-1], norm_x > 0)
-    return LimitMatrices(outs[: len(names)], outs[-1] if cosine else None)
+    return outs
 
 
 def _mirror(square: np.ndarray) -> None:

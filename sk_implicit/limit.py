@@ -164,7 +164,7 @@ def limit_kernel(
     ValueError
         If γ or kind is out of range, or the shapes do not match.
     """
-    return limit_matrices(X, Y, limit_functions(gamma).gamma, [_checked_kind(kind)]).values[0]
+    return limit_matrices(X, Y, limit_functions(gamma).gamma, [_checked_kind(kind)])[0]
 
 
 class KernelDerivatives(NamedTuple):
@@ -200,8 +200,8 @@ def limit_kernel_derivatives(
         ``theta`` is the one-sided derivative at angle zero. ``gamma`` is None unless ``by_gamma``.
     """
     names = [kind, f"{kind}_theta", f"{kind}_gamma"][: 3 if by_gamma else 2]
-    values, cosine = limit_matrices(X, None, limit_functions(gamma).gamma, names, cosine=True)
-    return KernelDerivatives(values[0], cosine, values[1], values[2] if by_gamma else None)
+    value, theta, *rest, cosine = limit_matrices(X, None, limit_functions(gamma).gamma, names, cosine=True)
+    return KernelDerivatives(value, cosine, theta, rest[0] if by_gamma else None)
 
 
 def limit_diagonal(X: np.ndarray, *, gamma: float, kind: Kind = "ntk") -> np.ndarray:

@@ -69,7 +69,7 @@ class DenseSystem:
 
     def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
         """Return v = (LᵀKL + shift I)⁻¹ b, (n, k)."""
-        if not _same(self._of, curvature, shift):
+        if self._factor is None or not _same(self._of, curvature, shift):
             single = self.K.dtype == np.float32 and shift >= self._least_single
             S = _congruent(self.K, curvature, np.float32 if single else np.float64)
             S.flat[:: len(S) + 1] += shift
