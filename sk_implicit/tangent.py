@@ -21,7 +21,7 @@ in the kernel is s² Σ_ll' (λ_l λ_l'ᵀ)∘(z_{l−1} z_{l'−1}ᵀ), with as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -197,47 +197,75 @@ def kernel_block(
         δ_cc' (ΦΦᵀ + ZZᵀ) + s² (Λ^c Λ^c'ᵀ)∘(ZZᵀ) + (E^c E^c'ᵀ)∘(X̃X̃ᵀ)/m; see the module's head for finite
         depth.
     """
-    right = left if right is None else right
-    c2 = c if c2 is None else c2
+    return _sum_of_blocks(left, left if right is None else right, [(c, c if c2 is None else c2)])
+
+
+def _sum_of_blocks(
+    left: TangentFeatures, right: TangentFeatures, outputs: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """Return Σ K_cc' over pairs (c, c') of outputs, (n, n'); they share the products of Z, Φ and X̃."""
     network, rows, columns = left.network, left.layers, right.layers
 
-    K = _without_W(left, right, c, c2)
-    E = left.E(c)
-    E2 = E if right is left and c2 == c else right.E(c2)
-    term = _gram(E, E2)
+    def of_outputs(c, c2):
+        E = left.E(c)
+        return E, E if right is left and c2 == c else right.E(c2)
+
+    K = _without_W(left, right, outputs)
+    term = _sum_of_grams(of_outputs(*pair) for pair in outputs)
     term *= _gram(rows.X, columns.X)
     term /= network.shape.m
     K += term
     return K
 
 
-def _without_W(left: TangentFeatures, right: TangentFeatures, c: int, c2: int) -> np.ndarray:
-    """Return the part of A in K_cc' and those of U and V, δ_cc' (ZZᵀ + ΦΦᵀ), which share products with it."""
+def _without_W(
+    left: TangentFeatures, right: TangentFeatures, outputs: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """Return the part of A in Σ K_cc' and those of U and V, δ_cc' (ZZᵀ + ΦΦᵀ), which share products."""
     rows, columns = left.layers, right.layers
-    terms = [(scaled[c], z) for scaled, z in left.inner_terms]
-    terms2 = terms if right is left and c2 == c else [(scaled[c2], z) for scaled, z in right.inner_terms]
-    outer = {id(rows.Z): (rows.Z, columns.Z), id(rows.Phi): (rows.Phi, columns.Phi)} if c == c2 else {}
-    if pairs_are_cheaper(terms, terms2):
+    inner, inner2 = left.inner_terms, right.inner_terms
+    alike = sum(c == c2 for c, c2 in outputs)
+    symmetric = right is left and alike == len(outputs)
+    outer = {id(rows.Z): (rows.Z, columns.Z), id(rows.Phi): (rows.Phi, columns.Phi)} if alike else {}
+
+    def of_outputs(c, c2):
+        terms = [(scaled[c], z) for scaled, z in inner]
+        return terms, terms if symmetric else [(scaled[c2], z) for scaled, z in inner2]
+
+    if pairs_are_cheaper(*of_outputs(*outputs[0])):
         K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
-        for number, (scaled, z) in enumerate(terms):
-            for number2, (scaled2, z2) in enumerate(terms2):
-                if terms2 is terms and number2 < number:
+        for number, (scaled, z) in enumerate(inner):
+            for number2, (scaled2, z2) in enumerate(inner2):
+                if symmetric and number2 < number:
                     continue  # the transpose was added
-                part = _gram(scaled, scaled2)
+                part = _sum_of_grams((scaled[c], scaled2[c2]) for c, c2 in outputs)
                 part *= left.network.s**2
                 if id(z) in outer and z2 is outer[id(z)][1]:
-                    part += 1
+                    part += alike
                     del outer[id(z)]
                 part *= _gram(z, z2)
                 K += part
-                if terms2 is terms and number2 > number:
+                if symmetric and number2 > number:
                     K += part.T
     else:
-        K = gram_by_columns(terms, terms2)
+        K = gram_by_columns(*of_outputs(*outputs[0]))
+        for c, c2 in outputs[1:]:
+            K += gram_by_columns(*of_outputs(c, c2))
         K *= left.network.s**2
     for Y, Y2 in outer.values():
-        K += _gram(Y, Y2)
+        part = _gram(Y, Y2)
+        part *= alike
+        K += part
     return K
+
+
+def _sum_of_grams(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return Σ X Yᵀ of dense arrays."""
+    pairs = iter(pairs)
+    total = _gram(*next(pairs))
+    for X, Y in pairs:
+        total += _gram(X, Y)
+    return total
 
 
 def joint_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> np.ndarray:
@@ -257,9 +285,7 @@ def joint_kernel(left: TangentFeatures, right: TangentFeatures | None = None) ->
 def mean_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> np.ndarray:
     """Return the tangent kernel averaged over the outputs, (n, n')."""
     outputs = left.network.shape.k
-    K = kernel_block(left, right)
-    for c in range(1, outputs):
-        K += kernel_block(left, right, c)
+    K = _sum_of_blocks(left, left if right is None else right, [(c, c) for c in range(outputs)])
     if outputs > 1:
         K /= outputs
     return K

@@ -37,9 +37,10 @@ from .tangent_system import (
     tangent_system,
 )
 
-# Damping, relative to the mean of diag K: the smallest that is worth having, the largest tried, and by
-# how much it rises and falls.
-_MIN_DAMPING, _MAX_DAMPING, _RISE = 1e-3, 1e6, 4
+# Damping, relative to the mean of diag K: the smallest that is worth having, and the largest tried.
+_MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
+# By how much it rises and falls. Systems that are solved by iteration take more of it as the damping falls.
+_RISE, _FALL, _FALL_BY_ITERATION = 4, 4, 2
 # Below this relative predicted decrease nothing is left but rounding.
 _RESOLUTION = 1e-13
 # Ratios of actual to predicted decrease below which the next step is shorter, and beyond which it is longer.
@@ -144,7 +145,8 @@ class LevenbergMarquardt:
             if objective.admits(trial) and gain > 0:
                 if gain > _LINEAR_GAIN and model.factorised:
                     trial = self._correct(objective, trial, model, shift)
-                return trial, LMState(_next_damping(damping, gain, damping > state.damping)), damping
+                fall = _FALL if model.factorised else _FALL_BY_ITERATION
+                return trial, LMState(_next_damping(damping, gain, damping > state.damping, fall)), damping
             damping = max(_RISE * damping, _MIN_DAMPING)
         raise NoStep(Status.STALLED)
 
@@ -173,7 +175,7 @@ def _first_damping(objective: Objective) -> float:
     return _FIRST_DAMPING_OF_CLASSES if by_iteration(n, k, exact=False) else 0.0
 
 
-def _next_damping(damping: float, gain: float, rejected: bool) -> float:
+def _next_damping(damping: float, gain: float, rejected: bool, fall: float) -> float:
     """Keep the linear model about as far as it is good for: little gain makes the next step shorter.
 
     The loss has kinks, so that the gain stays below one at any damping.
@@ -182,4 +184,4 @@ def _next_damping(damping: float, gain: float, rejected: bool) -> float:
         return max(_RISE * damping, _MIN_DAMPING)
     if rejected or gain < _HIGH_GAIN:
         return damping
-    return damping / _RISE if damping > _MIN_DAMPING else 0.0
+    return damping / fall if damping > _MIN_DAMPING else 0.0

@@ -36,8 +36,9 @@ from ..tangent import TangentFeatures, mean_kernel
 # Landmarks: n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every
 # linearisation, at the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
 N_LANDMARKS = 500
-# ε above, and the most iterations: an inexact step is still a step.
-RTOL, MAX_ITER = 0.1, 60
+# ε above, and the most iterations: an inexact step is still a step. The second ε is for a curvature that will
+# have changed after the step.
+RTOL, RTOL_OF_CLASSES, MAX_ITER = 0.1, 0.5, 60
 # Residuals this small relative to b are not reduced further, whatever is left of the loss.
 _LEAST = 1e-3
 # Eigenvalues of K_ll relative to the largest that are taken for rounding errors of float32.

@@ -18,7 +18,7 @@ from .objective import Objective
 MAX_ROWS = 2000
 # The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
 # that is tried and every step of Newton's method: rows³ · k stays below this.
-_MAX_INVERSION = 3e8
+_MAX_INVERSION = 1e8
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,14 @@ from scipy.linalg import cho_factor, cho_solve
 
 from ..losses import Curvature
 from ..tangent import TangentFeatures, joint_kernel, kernel_block
-from .nystroem import N_LANDMARKS, NystroemFactor, NystroemSystem, conjugate_gradients
+from .nystroem import (
+    N_LANDMARKS,
+    RTOL,
+    RTOL_OF_CLASSES,
+    NystroemFactor,
+    NystroemSystem,
+    conjugate_gradients,
+)
 
 # Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
 DENSE_LIMIT = 4000
@@ -161,7 +168,8 @@ def tangent_system(
         return DenseSystem(joint_kernel(tangent))
     if by_iteration(n, n_outputs, exact):
         n_landmarks = N_LANDMARKS if n > FACTOR_LIMIT else _FEW_LANDMARKS
-        return NystroemSystem(tangent, NystroemFactor.of(tangent, n_landmarks))
+        factor = NystroemFactor.of(tangent, n_landmarks)
+        return NystroemSystem(tangent, factor, RTOL if exact else RTOL_OF_CLASSES)
     if isinstance(previous, IterativeSystem):
         kernel = previous.kernel
     else:
