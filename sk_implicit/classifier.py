@@ -79,8 +79,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Most steps to take; a step of "adam" is an epoch.
     tol : float, default=1e-4
         Training stops when a step lowers the loss by less than this fraction of itself ("gd" and
-        "adam": each of ``n_iter_no_change`` steps; "lm": two steps by less than 200 times this
-        fraction, for the cross-entropy of the start's loss, since a step does the work of many); with
+        "adam": each of ``n_iter_no_change`` steps; "lm": two steps by less than 400 times this
+        fraction, for the cross-entropy of half the start's loss, since a step does the work of many); with
         early stopping, when the validation score does not rise by ``tol`` for ``n_iter_no_change``
         steps.
     learning_rate : float or "auto", default="auto"

@@ -74,7 +74,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Most steps to take; a step of "adam" is an epoch.
     tol : float, default=1e-4
         Training stops when two steps in a row lower the loss by less than this fraction of itself
-        ("gd" and "adam": ``n_iter_no_change`` steps; "lm": by less than 200 times this fraction, since
+        ("gd" and "adam": ``n_iter_no_change`` steps; "lm": by less than 400 times this fraction, since
         a step does the work of many); with early stopping, when the validation score does not rise by
         ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"

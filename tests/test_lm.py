@@ -145,3 +145,28 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(noise, alpha, ex
         model.fit(X, y)
     assert seen == [expected]
     assert model.predict(X).dtype == model.A_.dtype == np.float64
+
+
+@pytest.mark.parametrize("shift, dtype", [(1e-2, np.float32), (1e-6, np.float64)])
+def test_a_kernel_in_float32_is_factorised_so_only_far_above_its_rounding_errors(shift, dtype):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 5))
+    K = (X @ X.T).astype(np.float32)  # of rank 5: the shift alone makes the rest regular
+    shift *= float(np.mean(np.diag(K)))
+    b = rng.standard_normal((60, 1))
+    system = tangent_system.DenseSystem(K)
+    v = system.solve(b, Curvature(np.ones((60, 1))), shift)
+    assert system._factor[0].dtype == dtype
+    assert v.dtype == np.float64
+    expected = np.linalg.solve(K.astype(np.float64) + shift * np.eye(60), b)
+    assert_allclose(v, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+def test_damping_follows_the_gain():
+    assert lm._next_damping(0.1, 0.1, False, 4) == pytest.approx(0.4)
+    assert lm._next_damping(0.1, 0.5, False, 4) == 0.1
+    assert lm._next_damping(0.1, 0.9, True, 4) == 0.1
+    assert lm._next_damping(0.1, 0.9, False, 4) == pytest.approx(0.025)
+    assert lm._next_damping(0.1, 0.9, False, 2) == pytest.approx(0.05)
+    assert lm._next_damping(lm._MIN_DAMPING, 0.9, False, 4) == 0
+    assert lm._next_damping(0.0, 0.1, False, 4) == lm._MIN_DAMPING

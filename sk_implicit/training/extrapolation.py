@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# Every so manieth row is asked whether the line foretells the next solution better than the last one.
+# Every eighth row is asked whether the line foretells the next solution better than the last one.
 _SAMPLE = 8
 
 
