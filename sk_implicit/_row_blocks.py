@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
+from ._blas import in_threads
 from .limit import limit_kernel
 from .network import Network
 
@@ -32,13 +33,13 @@ def map_rows(
         What all blocks need. Backends with processes send each of them once.
     n_jobs : int or None
         joblib's. Threads, unless a ``joblib.parallel_config`` names a backend: the work is done by BLAS,
-        which does not hold Python's lock.
+        which does not hold Python's lock. One job has as many threads as BLAS has.
     **options
         Small values for ``function``.
     """
     blocks = list(blocks)
     if len(blocks) < 2 or effective_n_jobs(n_jobs) == 1:
-        results = (function(X[rows], *shared, **options) for rows in blocks)
+        results = in_threads(lambda rows: function(X[rows], *shared, **options), blocks)
     else:
         parallel = Parallel(n_jobs=n_jobs, prefer="threads")
         results = parallel(delayed(function)(X[rows], *shared, **options) for rows in blocks)

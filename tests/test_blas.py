@@ -1,11 +1,14 @@
 """BLAS pools: one at work during a fit, all as before after it."""
 
+import threading
+
 import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit._blas import one_pool
+from sk_implicit._blas import in_threads, one_pool
+from sk_implicit.equilibrium import driver
 
 
 def threads():
@@ -42,3 +45,53 @@ def test_fit_restores(two_threads):
     X = np.random.default_rng(0).standard_normal((20, 3))
     ImplicitReLURegressor(width=8, random_state=0).fit(X, X[:, 0])
     assert threads() == two_threads
+
+
+def test_threads_take_items_in_order_and_leave_one_thread_each(two_threads):
+    """Two items at a time, in the caller's context; the pools are as before after it."""
+    meet = threading.Barrier(2, timeout=30)
+
+    def function(item):
+        meet.wait()
+        number = max(number for path, number in threads().items() if path.startswith(np.__path__[0]))
+        return item, number, np.geterr()["over"]
+
+    with np.errstate(over="raise"):
+        found = list(in_threads(function, [3, 1, 2, 0]))
+    assert found == [(item, 1, "raise") for item in (3, 1, 2, 0)]
+    assert threads() == two_threads
+
+
+def test_a_single_item_keeps_all_threads(two_threads):
+    assert list(in_threads(lambda item: threads(), [0])) == [two_threads]
+
+
+def test_errors_in_threads_are_raised_and_pools_restored(two_threads):
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda item: 1 / item, [1, 0]))
+    assert threads() == two_threads
+
+
+def test_limits_nest_in_any_order(two_threads):
+    """A limit that two hold is lifted by the last, whichever that is."""
+    first, second = one_pool(), one_pool()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    inside = threads()
+    second.__exit__(None, None, None)
+    assert len(inside) == 1 or min(inside.values()) == 1
+    assert threads() == two_threads
+
+
+def test_long_equilibria_are_the_same_in_threads(two_threads, monkeypatch):
+    """Blocks are cut alike with and without threads, so that solutions are equal to the bit."""
+    monkeypatch.setattr(driver, "_LONG", 0.0)
+    rng = np.random.default_rng(0)
+    A, Phi = rng.standard_normal((50, 50)), rng.standard_normal((4000, 50))
+    in_two = driver.solve(A, Phi, gamma=0.4)
+    with ThreadpoolController().select(user_api="blas").limit(limits=1):
+        in_one = driver.solve(A, Phi, gamma=0.4)
+    np.testing.assert_array_equal(in_two.solution, in_one.solution)
+    np.testing.assert_array_equal(in_two.residual, in_one.residual)
+    assert (in_two.n_iter, in_two.n_products) == (in_one.n_iter, in_one.n_products)

@@ -200,7 +200,7 @@ def test_correction_equation_is_exact(masked):
     A, Phi = gaussian_problem(20, 5)
     rng = np.random.default_rng(3)
     active = rng.random((5, 20)) < 0.5 if masked else None
-    problem = FixedPoint(EquilibriumOperator(A, 0.3), False, Phi, active)
+    problem = FixedPoint(EquilibriumOperator(A, 0.3), False, Phi, active, len(Phi))
     z = np.abs(rng.standard_normal((5, 20)))
     z = z * active if masked else np.maximum(z - 0.5, 0)
     scale = np.linalg.norm(z, axis=1)

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a module or subpackage imports from the lines above its own only.
 LAYERS = [
+    ["_blas"],
     ["_limit_moments", "equilibrium", "losses", "sampling", "spectral"],
     ["_limit_table", "encoding", "network"],
     ["_limit_matrix", "adjoint", "scaling"],
@@ -25,7 +26,6 @@ LAYERS = [
 ]
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.
 FACE = [
-    "_blas",
     "_callbacks",
     "_infinite_width",
     "_predictive",
@@ -91,6 +91,8 @@ def test_only_the_face_imports_scikit_learn_or_warns(path):
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_dependencies_are_the_declared_ones(path):
     allowed = {"numpy", "scipy", "sklearn", "joblib", "matplotlib"}
+    if unit(name_of(path)) == "_blas":
+        allowed |= {"threadpoolctl"}  # every scikit-learn that is supported requires it
     if unit(name_of(path)) == "onnx":
         allowed |= {"onnx", "skl2onnx"}
     taken = {name.split(".")[0] for name in imports(path) if not name.startswith("./")}

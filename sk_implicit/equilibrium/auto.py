@@ -34,8 +34,8 @@ _MODULUS_SWEEPS = 300
 
 def auto(problem: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: np.ndarray) -> Rows:
     """Solve a block of rows by whatever is expected to be fastest on each."""
-    n, m = problem.shape
-    few = n < _FEW * m and not has_modulus_matrix(problem.operator)
+    _, m = problem.shape
+    few = problem.n_sharing < _FEW * m and not has_modulus_matrix(problem.operator)
     sweeps = _SWEEPS_OF_FEW_ROWS if few else _SWEEPS
     return in_turn(
         by_corrections("gauss_seidel", functools.partial(gauss_seidel, patience=sweeps)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._blas import in_threads
 from .anderson import anderson
 from .auto import auto
 from .modulus import modulus
@@ -24,8 +25,12 @@ SOLVERS: dict[str, Stage] = {
 }
 
 # Bytes of one array of a block: the dozen or so alive at a time stay in a shared cache, and are
-# small enough for the allocator to reuse.
+# small enough for the allocator to reuse. Rows of a block at least.
 _BLOCK_BYTES = 2**22
+_BLOCK_ROWS = 64
+# Multiplications in a product, counting those in float32 as halves, from which blocks have threads of their
+# own: the threads of BLAS go on spinning for some 25 ms after their last product, in the way of others.
+_LONG = 8e8
 # Residual that rounding leaves, in units of the machine precision: the least tolerance.
 _FLOOR = 8
 # Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
@@ -167,29 +172,47 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     c, active, Z0 = _checked_rows(operator.m, c, active, Z0, name)
     n, m = c.shape
     if block_size == "auto":
-        block_size = max(_BLOCK_BYTES // (m * c.itemsize), 64)
-        block_size = max(-(-n // max(-(-n // block_size), 1)), 1)  # blocks of equal size
+        block_size = _block_size(n, m, c.itemsize)
     elif not (isinstance(block_size, int | np.integer) and block_size >= 1):
         raise ValueError(f"block_size must be 'auto' or an integer >= 1; got {block_size!r}.")
     tol = max(tol, _FLOOR * float(np.finfo(c.dtype).eps))
-    solution, residual = np.empty((n, m), c.dtype), np.empty(n)
-    n_iter, worst, cost = 0, Status.CONVERGED.value, 0.0
-    used: list[str] = []
-    for start in range(0, n, block_size):
-        rows = slice(start, min(start + block_size, n))
-        block = FixedPoint(operator, adjoint, c[rows], None if active is None else active[rows])
+    solution = np.empty((n, m), c.dtype)
+
+    def solve_rows(rows: slice) -> Rows:
+        block = FixedPoint(operator, adjoint, c[rows], None if active is None else active[rows], n)
         Z = solution[rows]
         if Z0 is not None:
             Z[:] = Z0[rows] if active is None else np.where(active[rows], Z0[rows], 0)
             if active is not None:
                 Z *= active[rows]  # the solvers keep inactive entries at 0, so they must start there
-        part = _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name)
-        residual[rows] = part.residual
-        n_iter = max(n_iter, int(part.n_iter.max()))
-        worst = max(worst, int(part.status.max()))
-        cost += part.cost * len(Z) / n
-        used += [name for name in part.used if name not in used]
-    return EquilibriumResult(solution, n_iter, residual, Status(worst), "+".join(used) or solver, cost)
+        return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name)
+
+    blocks = [slice(first, min(first + block_size, n)) for first in range(0, n, block_size)]
+    share = in_threads if _is_long(n, m, c.itemsize) else map
+    parts = list(share(solve_rows, blocks))
+    if not parts:
+        return EquilibriumResult(solution, 0, np.empty(0), Status.CONVERGED, solver, 0.0)
+    return EquilibriumResult(
+        solution,
+        n_iter=max(int(part.n_iter.max()) for part in parts),
+        residual=np.concatenate([part.residual for part in parts]),
+        status=Status(max(int(part.status.max()) for part in parts)),
+        solver="+".join(dict.fromkeys(name for part in parts for name in part.used)) or solver,
+        n_products=sum(part.cost * len(part.residual) for part in parts) / n,
+    )
+
+
+def _block_size(n: int, m: int, itemsize: int) -> int:
+    """Return the rows of a block, such that blocks are of equal size and, for threads, even in number."""
+    n_blocks = -(-n // max(_BLOCK_BYTES // (m * itemsize), _BLOCK_ROWS))
+    if _is_long(n, m, itemsize):
+        n_blocks += n_blocks % 2
+    return max(-(-n // max(n_blocks, 1)), 1)
+
+
+def _is_long(n: int, m: int, itemsize: int) -> bool:
+    """Whether a product takes long enough for threads to take blocks of its rows."""
+    return n * m**2 * itemsize / 8 >= _LONG
 
 
 def _solve_block(

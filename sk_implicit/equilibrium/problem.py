@@ -34,12 +34,15 @@ class FixedPoint:
         Right-hand side; never written to.
     active : bool ndarray of shape (n, m) or None
         The fixed activation pattern; None stands for the ReLU.
+    n_sharing : int
+        Rows, of this block and others, that share what is made of the operator.
     """
 
     operator: EquilibriumOperator
     adjoint: bool
     c: np.ndarray
     active: np.ndarray | None
+    n_sharing: int
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,7 +52,7 @@ class FixedPoint:
     def take(self, rows: np.ndarray) -> FixedPoint:
         """Return the problem of some of the rows (indices or a mask)."""
         active = None if self.active is None else self.active[rows]
-        return FixedPoint(self.operator, self.adjoint, self.c[rows], active)
+        return FixedPoint(self.operator, self.adjoint, self.c[rows], active, self.n_sharing)
 
     def preactivation(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Write z M + c into `out`: one product in the precision of `c`."""

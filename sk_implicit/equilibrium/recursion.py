@@ -35,7 +35,7 @@ def layer_states(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> 
     depth : int
         Number of layers L ≥ 1.
     """
-    layer = FixedPoint(operator, False, Phi, None)
+    layer = FixedPoint(operator, False, Phi, None, len(Phi))
     Z = Phi
     yield Z
     for number in range(2, depth + 1):
