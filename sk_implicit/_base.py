@@ -1,4 +1,4 @@
-"""What the estimators share: validate, delegate to the layers below, store, warn."""
+"""What the estimators share in ``fit``: validate, delegate to the layers below, store, warn."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from . import __version__
 from ._blas import one_pool
 from ._callbacks import CallbackSupport, FitWatch, Watched
 from ._fit_state import FitState, from_plain, to_plain
-from ._infinite_width import InfiniteWidth
-from ._row_blocks import map_rows, n_missed, network_equilibria, network_outputs
+from ._prediction import PREDICT_TOL, Prediction
+from ._row_blocks import missed_rows
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
-from .network import INITS, OUTPUT_INITS, Network, Shape, draw_network
+from .network import INITS, OUTPUT_INITS, Shape, draw_network
 from .relevance import choose_inputs
 from .sampling import distinct_rows
 from .scaling import InputScaling, TargetScaling
@@ -32,10 +32,6 @@ from .training import MESSAGES, SOLVERS, History, Objective, train
 from .training.penalty import choose_penalty
 from .training.tangent_system import by_iteration, precision
 
-# Entries of an (n, m) block in predict: a few tens of MB at any width and number of rows.
-_BLOCK_ENTRIES = 2_000_000
-# Accuracy of predicted equilibria with equilibrium_tol="auto".
-_PREDICT_TOL = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
 # Attributes that hold records or sparse arrays, which are saved as plain values.
 _RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
 # Where the HTML representation links to.
@@ -44,8 +40,8 @@ _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
 _LARGEST_GAMMA = np.sqrt(2)
 
 
-class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
-    """Base of the estimators: parameters, the story of ``fit``, blocks of rows in ``predict``."""
+class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
+    """Base of the estimators: parameters and the story of ``fit``."""
 
     _parameter_constraints: dict[str, list] = {
         "width": [
@@ -181,7 +177,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _training_precision(self, X, training, penalty: float):
         """Return float32 where training needs no more digits, and was not asked for more."""
         digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
-        if self.solver != "lm" or digits < _PREDICT_TOL[np.dtype(np.float32)]:
+        if self.solver != "lm" or digits < PREDICT_TOL[np.dtype(np.float32)]:
             return X.dtype
         n, shape = X.shape[0], training.start.shape
         inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)
@@ -286,14 +282,6 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
 
         return validate
 
-    def _augment(self, X):
-        """Return what the network sees of X."""
-        return self._inputs.apply(X)
-
-    def _unscale(self, F):
-        """Return predictions on the user's scale."""
-        return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
-
     def _check_start(self, first):
         """Refuse a start that has no equilibrium, or no last layer, to train from."""
         result = first.layers.result
@@ -308,7 +296,7 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
             )
         if result.converged:
             return
-        missed = self._missed(result)
+        missed = int(np.count_nonzero(missed_rows(result, self._tolerance(result.solution.dtype))))
         raise ValueError(
             f"gamma={self.gamma:g} is too large: the equilibrium of the random start was not found for "
             f"{missed} of {len(result.residual)} rows (‖sA‖₂ = {first.contraction:.2f}; below 1 there is "
@@ -395,120 +383,6 @@ class BaseImplicitReLU(InfiniteWidth, CallbackSupport, BaseEstimator):
     def _print_line(self, step: int, loss: float, rest: str) -> None:
         """Print the line of one step, on the standard output as scikit-learn does."""
         print(f"[{type(self).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", file=sys.stdout, flush=True)
-
-    # -------------------------------------------------------------- predict
-
-    def _tolerance(self, dtype) -> float:
-        """Return the tolerance of predicted equilibria."""
-        if self.equilibrium_tol == "auto":
-            return _PREDICT_TOL[np.dtype(dtype)]
-        return self.equilibrium_tol
-
-    def _validate_X(self, X):
-        """Check X against what was fitted and return it as floats, CSR where sparse."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        fitted = self.X_fit_ if self.width_ == np.inf else self.A_
-        return X.astype(fitted.dtype, copy=False)
-
-    def _networks(self) -> list[Network]:
-        """Return the fitted network and, with a centred start, the start."""
-        networks = [Network(self.A_, self.W_, self.U_, self.V_, gamma=self.gamma_, depth=self.depth_)]
-        if hasattr(self, "A_init_"):
-            weights = (self.A_init_, self.W_init_, self.U_init_, self.V_init_)
-            networks.append(Network(*weights, gamma=self.gamma_, depth=self.depth_))
-        return networks
-
-    def _raw_predict(self, X) -> np.ndarray:
-        """Return f(x; θ), less f(x; θ₀) with a centred start, on the scaled targets, (n, k)."""
-        X = self._augment(X)
-        if self.width_ == np.inf:
-            return self._predict_limit(X)
-        network, *start = self._networks()
-        F, missed = self._evaluate(network, X)
-        for other in start:
-            F0, missed0 = self._evaluate(other, X)
-            F -= F0
-            missed += missed0
-        self._warn_missed(missed)
-        return F
-
-    def _evaluate(self, network: Network, X):
-        """Return the network's output and the number of rows whose equilibrium was missed."""
-        F = np.empty((X.shape[0], network.shape.k), dtype=network.A.dtype)
-        missed = 0
-        for rows, (block, missed_in_block) in self._map_blocks(network_outputs, network, X):
-            F[rows] = block
-            missed += missed_in_block
-        return F, missed
-
-    def _missed(self, result) -> int:
-        """Count the rows whose equilibrium was not reached."""
-        return n_missed(result, self._tolerance(result.solution.dtype))
-
-    def _blocks(self, network: Network, n: int):
-        """Cut n rows into blocks, so that memory does not grow with their number."""
-        step = max(1, _BLOCK_ENTRIES // network.shape.m)
-        return (slice(first, first + step) for first in range(0, n, step))
-
-    def _map_blocks(self, function, network: Network, X):
-        """Yield each block of rows with what a function of `_row_blocks` makes of it, in ``n_jobs`` jobs."""
-        return map_rows(
-            function, X, self._blocks(network, X.shape[0]), network,
-            n_jobs=self.n_jobs, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver,
-        )  # fmt: skip
-
-    def _forward_blocks(self, network: Network, X):
-        """Run the forward pass on one block of rows after the other."""
-        for rows in self._blocks(network, X.shape[0]):
-            yield (
-                rows,
-                network.forward(X[rows], tol=self._tolerance(X.dtype), solver=self.equilibrium_solver),
-            )
-
-    def _warn_missed(self, missed: int):
-        if missed and np.isfinite(self.depth_):
-            warnings.warn(
-                f"The last of {self.depth_} layers overflows for {missed} rows, whose predictions are NaN: a "
-                f"layer multiplies norms by up to ‖sA‖₂ = {self.contraction_:.3g}. If the rows are on the "
-                "scale of those of the fit, refit with a smaller gamma or depth.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        elif missed:
-            warnings.warn(
-                f"The equilibrium of {missed} rows was not reached (equilibrium_tol="
-                f"{self.equilibrium_tol!r}); their predictions are those of the best iterate. The "
-                f"network's contraction is {self.contraction_:.3f} (below 1 is certified): refit with a "
-                "smaller gamma, or use equilibrium_solver='newton_krylov'.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-
-    def equilibrium(self, X) -> np.ndarray:
-        """Return the equilibrium z of each row; at finite depth, the last layer z_L.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, width_)
-            The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``; with ``depth=L``, z_L of
-            the recursion z_l = σ(γ/√m · A z_{l−1} + φ(x)) from z_0 = 0.
-        """
-        X = self._augment(self._validate_X(X))
-        self._require_finite("equilibrium(X)")
-        network = self._networks()[0]
-        Z = np.empty((X.shape[0], network.shape.m), dtype=X.dtype)
-        missed = 0
-        for rows, (block, missed_in_block) in self._map_blocks(network_equilibria, network, X):
-            Z[rows] = block
-            missed += missed_in_block
-        self._warn_missed(missed)
-        return Z
 
     # --------------------------------------------------------------- pickle
 

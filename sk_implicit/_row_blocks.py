@@ -47,15 +47,15 @@ def map_rows(
 
 
 def network_outputs(X, network: Network, *, tol: float, solver: str):
-    """Return the outputs F of a network and the number of rows whose equilibrium was missed."""
+    """Return the outputs F of a network and the rows whose equilibrium was missed."""
     layers = network.forward(X, tol=tol, solver=solver)
-    return network.output(layers), n_missed(layers.result, tol)
+    return network.output(layers), missed_rows(layers.result, tol)
 
 
 def network_equilibria(X, network: Network, *, tol: float, solver: str):
-    """Return the equilibria Z of a network and the number of rows for which they were missed."""
+    """Return the equilibria Z of a network and the rows for which they were missed."""
     result = network.forward(X, tol=tol, solver=solver).result
-    return result.solution, n_missed(result, tol)
+    return result.solution, missed_rows(result, tol)
 
 
 def limit_outputs(X, landmarks: np.ndarray, dual: np.ndarray, *, gamma: float) -> np.ndarray:
@@ -63,6 +63,6 @@ def limit_outputs(X, landmarks: np.ndarray, dual: np.ndarray, *, gamma: float) -
     return limit_kernel(X.astype(np.float64), landmarks, gamma=gamma) @ dual
 
 
-def n_missed(result, tol: float) -> int:
-    """Count the rows whose equilibrium was not reached."""
-    return 0 if result.converged else int(np.sum(~(result.residual <= tol)))
+def missed_rows(result, tol: float) -> np.ndarray:
+    """Mark the rows whose equilibrium was not reached, (n,)."""
+    return np.zeros(len(result.residual), bool) if result.converged else ~(result.residual <= tol)

@@ -28,6 +28,7 @@ LAYERS = [
 FACE = [
     "_callbacks",
     "_infinite_width",
+    "_prediction",
     "_predictive",
     "_base",
     "regressor",

@@ -19,7 +19,7 @@ X, y = regression()
 
 @pytest.fixture(autouse=True)
 def many_blocks(monkeypatch):
-    monkeypatch.setattr("sk_implicit._base._BLOCK_ENTRIES", 7 * 30)
+    monkeypatch.setattr("sk_implicit._prediction._BLOCK_ENTRIES", 7 * 30)
     monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 7 * 30)
 
 
@@ -75,9 +75,13 @@ def test_active_backend_is_used(backend, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
-def test_missed_equilibria_are_counted_over_all_blocks():
-    model = regressor(output_init="zero").fit(X, y)
+@pytest.mark.parametrize("output_init", ["zero", "centred"])
+def test_missed_equilibria_are_counted_over_all_blocks(output_init):
+    """Once a row, with the centred start, too, whose network misses the same rows."""
+    model = regressor(output_init=output_init).fit(X, y)
     model.A_ = -40 * np.abs(model.A_)
+    if output_init == "centred":
+        model.A_init_ = model.A_
     model.equilibrium_solver = "picard"
     with pytest.warns(UserWarning) as one:
         model.predict(ROWS)
