@@ -31,6 +31,7 @@ from sklearn.svm import SVR
 Factory = Callable[[int, int], RegressorMixin]
 
 OURS = "Implicit"
+ONE_STEP = f"{OURS}, one step"
 
 
 def _scaled(model: RegressorMixin) -> Pipeline:
@@ -117,6 +118,7 @@ def implicit(**parameters: Any) -> Factory:
 FACTORIES: dict[str, Factory] = {
     OURS: implicit(),
     f"{OURS}, width=inf": implicit(width=np.inf),
+    ONE_STEP: implicit(max_iter=1),
     "Ridge": ridge,
     "LightGBM": lightgbm,
     "HistGradientBoosting": hist_gradient_boosting,

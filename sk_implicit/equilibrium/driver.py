@@ -28,9 +28,11 @@ SOLVERS: dict[str, Stage] = {
 # small enough for the allocator to reuse. Rows of a block at least.
 _BLOCK_BYTES = 2**22
 _BLOCK_ROWS = 64
-# Multiplications in a product, counting those in float32 as halves, from which blocks have threads of their
-# own: the threads of BLAS go on spinning for some 25 ms after their last product, in the way of others.
-_LONG = 8e8
+# Multiplications, counting those in float32 as halves, from which blocks have threads of their own: the
+# threads of BLAS go on spinning for some 25 ms after their last product, in the way of others. A digit of a
+# cold start costs about a product; a warm start has all but some.
+_LONG = 6e9
+_WARM_DIGITS = 2
 # Residual that rounding leaves, in units of the machine precision: the least tolerance.
 _FLOOR = 8
 # Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
@@ -171,11 +173,13 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
         raise ValueError(f"max_iter must be an integer >= 1; got {max_iter!r}.")
     c, active, Z0 = _checked_rows(operator.m, c, active, Z0, name)
     n, m = c.shape
+    tol = max(tol, _FLOOR * float(np.finfo(c.dtype).eps))
+    digits = -np.log10(tol) if Z0 is None else _WARM_DIGITS
+    is_long = digits * n * m**2 * c.itemsize / 8 >= _LONG
     if block_size == "auto":
-        block_size = _block_size(n, m, c.itemsize)
+        block_size = _block_size(n, m, c.itemsize, even=is_long)
     elif not (isinstance(block_size, int | np.integer) and block_size >= 1):
         raise ValueError(f"block_size must be 'auto' or an integer >= 1; got {block_size!r}.")
-    tol = max(tol, _FLOOR * float(np.finfo(c.dtype).eps))
     solution = np.empty((n, m), c.dtype)
 
     def solve_rows(rows: slice) -> Rows:
@@ -188,8 +192,7 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
         return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name)
 
     blocks = [slice(first, min(first + block_size, n)) for first in range(0, n, block_size)]
-    share = in_threads if _is_long(n, m, c.itemsize) else map
-    parts = list(share(solve_rows, blocks))
+    parts = list((in_threads if is_long else map)(solve_rows, blocks))
     if not parts:
         return EquilibriumResult(solution, 0, np.empty(0), Status.CONVERGED, solver, 0.0)
     return EquilibriumResult(
@@ -202,17 +205,12 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     )
 
 
-def _block_size(n: int, m: int, itemsize: int) -> int:
-    """Return the rows of a block, such that blocks are of equal size and, for threads, even in number."""
+def _block_size(n: int, m: int, itemsize: int, even: bool) -> int:
+    """Return the rows of a block, such that blocks are of equal size and, if asked for, even in number."""
     n_blocks = -(-n // max(_BLOCK_BYTES // (m * itemsize), _BLOCK_ROWS))
-    if _is_long(n, m, itemsize):
+    if even:
         n_blocks += n_blocks % 2
     return max(-(-n // max(n_blocks, 1)), 1)
-
-
-def _is_long(n: int, m: int, itemsize: int) -> bool:
-    """Whether a product takes long enough for threads to take blocks of its rows."""
-    return n * m**2 * itemsize / 8 >= _LONG
 
 
 def _solve_block(
