@@ -28,16 +28,18 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).parent / "results"
-TABLES = """
-    AER/Fatalities AER/USMacroG DAAG/ais DAAG/bomregions2021 DAAG/possum Ecdat/Caschool Ecdat/Crime Ecdat/MCAS
-    Ecdat/OCC1950 Ecdat/incomeInequality Ecdat/nkill.byCountryYr ISLR/NCI60 asaur/hepatoCellular
-    carData/UN98 causaldata/castle cluster/plantTraits dslabs/brca ggplot2/midwest survival/pbc vcd/Baseball
-    wooldridge/affairs wooldridge/apple wooldridge/athlet1 wooldridge/barium wooldridge/cement
-    wooldridge/crime2 wooldridge/crime4 wooldridge/discrim wooldridge/ezunem wooldridge/fertil3
-    wooldridge/fringe wooldridge/gpa1 wooldridge/hprice3 wooldridge/intqrt wooldridge/jtrain wooldridge/kielmc
-    wooldridge/lawsch85 wooldridge/meapsingle wooldridge/minwage wooldridge/mlb1 wooldridge/nbasal
-    wooldridge/pension wooldridge/slp75_81 wooldridge/traffic2 wooldridge/volat wooldridge/wage1
-""".split()
+TABLES = [
+    "AER/Fatalities", "AER/USMacroG", "DAAG/ais", "DAAG/bomregions2021", "DAAG/possum", "Ecdat/Caschool",
+    "Ecdat/Crime", "Ecdat/MCAS", "Ecdat/OCC1950", "Ecdat/incomeInequality", "Ecdat/nkill.byCountryYr",
+    "ISLR/NCI60", "asaur/hepatoCellular", "carData/UN98", "causaldata/castle", "cluster/plantTraits",
+    "dslabs/brca", "ggplot2/midwest", "survival/pbc", "vcd/Baseball", "wooldridge/affairs",
+    "wooldridge/apple", "wooldridge/athlet1", "wooldridge/barium", "wooldridge/cement", "wooldridge/crime2",
+    "wooldridge/crime4", "wooldridge/discrim", "wooldridge/ezunem", "wooldridge/fertil3",
+    "wooldridge/fringe", "wooldridge/gpa1", "wooldridge/hprice3", "wooldridge/intqrt", "wooldridge/jtrain",
+    "wooldridge/kielmc", "wooldridge/lawsch85", "wooldridge/meapsingle", "wooldridge/minwage",
+    "wooldridge/mlb1", "wooldridge/nbasal", "wooldridge/pension", "wooldridge/slp75_81",
+    "wooldridge/traffic2", "wooldridge/volat", "wooldridge/wage1",
+]  # fmt: skip
 SETTINGS = (None, "linear", "auto")
 TARGETS = 2
 MIN_COLUMNS, MAX_LEVELS, MAX_MISSING = 10, 12, 0.2
