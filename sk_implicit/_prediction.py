@@ -81,7 +81,7 @@ class Prediction(InfiniteWidth):
             F0, missed_at_start = self._evaluate(other, X)
             F -= F0
             missed |= missed_at_start
-        self._warn_missed(missed)
+        self._warn_missed(missed, stacklevel=3)
         return F
 
     def _evaluate(self, network: Network, X) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ class Prediction(InfiniteWidth):
                 network.forward(X[rows], tol=self._tolerance(X.dtype), solver=self.equilibrium_solver),
             )
 
-    def _warn_missed(self, rows: np.ndarray):
+    def _warn_missed(self, rows: np.ndarray, stacklevel: int):
         """Warn of rows, as a mask, whose equilibrium or last layer is not what was asked for."""
         missed = int(np.count_nonzero(rows))
         if missed and np.isfinite(self.depth_):
@@ -122,7 +122,7 @@ class Prediction(InfiniteWidth):
                 f"layer multiplies norms by up to ‖sA‖₂ = {self.contraction_:.3g}. If the rows are on the "
                 "scale of those of the fit, refit with a smaller gamma or depth.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel + 1,
             )
         elif missed:
             warnings.warn(
@@ -131,7 +131,7 @@ class Prediction(InfiniteWidth):
                 f"network's contraction is {self.contraction_:.3f} (below 1 is certified): refit with a "
                 "smaller gamma, or use equilibrium_solver='newton_krylov'.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel + 1,
             )
 
     def equilibrium(self, X) -> np.ndarray:
@@ -152,5 +152,5 @@ class Prediction(InfiniteWidth):
         self._require_finite("equilibrium(X)")
         network = self._networks()[0]
         Z, missed = self._gather(network_equilibria, network, X, network.shape.m)
-        self._warn_missed(missed)
+        self._warn_missed(missed, stacklevel=2)
         return Z

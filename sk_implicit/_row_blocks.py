@@ -1,6 +1,7 @@
 """Work on blocks of rows: in turn, in threads, or in the processes of joblib's active backend.
 
-Where the blocks are cut never depends on who works on them, so that neither does any result.
+Where the blocks are cut never depends on who works on them, so that neither does any result, up
+to the rounding of a BLAS with more or fewer threads.
 """
 
 from __future__ import annotations

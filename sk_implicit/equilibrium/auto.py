@@ -17,7 +17,7 @@ import functools
 
 import numpy as np
 
-from .modulus import has_modulus_matrix, modulus
+from .modulus import modulus
 from .newton_krylov import newton_krylov
 from .picard import gauss_seidel
 from .problem import FixedPoint
@@ -35,7 +35,7 @@ _MODULUS_SWEEPS = 300
 def auto(problem: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: np.ndarray) -> Rows:
     """Solve a block of rows by whatever is expected to be fastest on each."""
     _, m = problem.shape
-    few = problem.n_sharing < _FEW * m and not has_modulus_matrix(problem.operator)
+    few = problem.n_sharing < _FEW * m
     sweeps = _SWEEPS_OF_FEW_ROWS if few else _SWEEPS
     return in_turn(
         by_corrections("gauss_seidel", functools.partial(gauss_seidel, patience=sweeps)),

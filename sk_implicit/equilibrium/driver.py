@@ -7,7 +7,7 @@ import numpy as np
 from .._blas import in_threads
 from .anderson import anderson
 from .auto import auto
-from .modulus import modulus
+from .modulus import has_modulus_matrix, modulus
 from .newton_krylov import newton_krylov
 from .operators import EquilibriumOperator
 from .picard import gauss_seidel, picard, start_sweeps
@@ -177,13 +177,15 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     digits = -np.log10(tol) if Z0 is None else _WARM_DIGITS
     is_long = digits * n * m**2 * c.itemsize / 8 >= _LONG
     if block_size == "auto":
-        block_size = _block_size(n, m, c.itemsize, even=is_long)
+        block_size = _block_size(n, m, c.itemsize, shared=is_long)
     elif not (isinstance(block_size, int | np.integer) and block_size >= 1):
         raise ValueError(f"block_size must be 'auto' or an integer >= 1; got {block_size!r}.")
     solution = np.empty((n, m), c.dtype)
+    # asked once: blocks must not depend on what those before them, or beside them, have made
+    n_sharing = max(n, m) if has_modulus_matrix(operator) else n
 
     def solve_rows(rows: slice) -> Rows:
-        block = FixedPoint(operator, adjoint, c[rows], None if active is None else active[rows], n)
+        block = FixedPoint(operator, adjoint, c[rows], None if active is None else active[rows], n_sharing)
         Z = solution[rows]
         if Z0 is not None:
             Z[:] = Z0[rows] if active is None else np.where(active[rows], Z0[rows], 0)
@@ -205,11 +207,11 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     )
 
 
-def _block_size(n: int, m: int, itemsize: int, even: bool) -> int:
-    """Return the rows of a block, such that blocks are of equal size and, if asked for, even in number."""
+def _block_size(n: int, m: int, itemsize: int, shared: bool) -> int:
+    """Return the rows of a block, such that all are of equal size; threads share two, four or eights."""
     n_blocks = -(-n // max(_BLOCK_BYTES // (m * itemsize), _BLOCK_ROWS))
-    if even:
-        n_blocks += n_blocks % 2
+    if shared:
+        n_blocks += -n_blocks % (2 if n_blocks <= 4 else 8)
     return max(-(-n // max(n_blocks, 1)), 1)
 
 

@@ -35,7 +35,8 @@ class FixedPoint:
     active : bool ndarray of shape (n, m) or None
         The fixed activation pattern; None stands for the ReLU.
     n_sharing : int
-        Rows, of this block and others, that share what is made of the operator.
+        Rows, of this block and others, that share what is made of the operator; at least m where it is
+        there already.
     """
 
     operator: EquilibriumOperator
