@@ -69,7 +69,7 @@ class EquilibriumOperator:
 
     def _scale(self, dtype: np.dtype) -> np.ndarray:
         sA = np.empty_like(self.A, dtype=dtype)
-        # Multiplied in the higher of the two precisions and rounded once.
-        factor = np.result_type(self.A, dtype).type(self.scale)
-        np.multiply(self.A, factor, out=sA, casting="same_kind")
+        # Multiplied in the higher of the two precisions and rounded once; before NumPy 2 a scalar had no say.
+        wide = np.result_type(self.A.dtype, dtype)
+        np.multiply(self.A, wide.type(self.scale), out=sA, dtype=wide, casting="same_kind")
         return sA
