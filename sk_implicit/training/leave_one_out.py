@@ -78,7 +78,8 @@ def leave_one_out_scores(K, Y, weights, penalties) -> np.ndarray:
     root = np.sqrt(weights)
     S = K * root.astype(K.dtype)
     S *= root.astype(K.dtype)[:, None]
-    values, Q = eigh(S, driver="evd", overwrite_a=True, check_finite=False)
+    driver = "evd" if len(S) > 1 else None  # SciPy 1.12 gives it too little memory for one row
+    values, Q = eigh(S, driver=driver, overwrite_a=True, check_finite=False)
     values, Q = np.maximum(values, 0).astype(np.float64), Q.astype(np.float64)
     projected = Q.T @ (root[:, None] * Y)  # (n, k)
     shrink = penalties[:, None] / (values + penalties[:, None])  # a/(λ + a), (grid, n)
