@@ -35,6 +35,8 @@ _LONG = 6e9
 _WARM_DIGITS = 2
 # Residual that rounding leaves, in units of the machine precision: the least tolerance.
 _FLOOR = 8
+# A tolerance that float32 meets with room to spare: residuals in float64 would add half of the cost.
+_LOOSE = 1e-4
 # Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
 _MODERATE = 2.0**20
 
@@ -174,10 +176,11 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     c, active, Z0 = _checked_rows(operator.m, c, active, Z0, name)
     n, m = c.shape
     tol = max(tol, _FLOOR * float(np.finfo(c.dtype).eps))
+    precision = np.dtype(np.float32) if tol >= _LOOSE and operator.fits_float32 else c.dtype
     digits = -np.log10(tol) if Z0 is None else _WARM_DIGITS
-    is_long = digits * n * m**2 * c.itemsize / 8 >= _LONG
+    is_long = digits * n * m**2 * precision.itemsize / 8 >= _LONG
     if block_size == "auto":
-        block_size = _block_size(n, m, c.itemsize, shared=is_long)
+        block_size = _block_size(n, m, precision.itemsize, shared=is_long)
     elif not (isinstance(block_size, int | np.integer) and block_size >= 1):
         raise ValueError(f"block_size must be 'auto' or an integer >= 1; got {block_size!r}.")
     solution = np.empty((n, m), c.dtype)
@@ -188,10 +191,9 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
         block = FixedPoint(operator, adjoint, c[rows], None if active is None else active[rows], n_sharing)
         Z = solution[rows]
         if Z0 is not None:
-            Z[:] = Z0[rows] if active is None else np.where(active[rows], Z0[rows], 0)
-            if active is not None:
-                Z *= active[rows]  # the solvers keep inactive entries at 0, so they must start there
-        return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name)
+            # The solvers keep inactive entries at 0, so they must start there.
+            Z[:] = Z0[rows] if active is None else Z0[rows] * active[rows]
+        return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name, precision)
 
     blocks = [slice(first, min(first + block_size, n)) for first in range(0, n, block_size)]
     parts = list((in_threads if is_long else map)(solve_rows, blocks))
@@ -216,8 +218,9 @@ def _block_size(n: int, m: int, itemsize: int, shared: bool) -> int:
 
 
 def _solve_block(
-    solver: Stage, block: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: int, name: str
-) -> Rows:
+    solver: Stage, block: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: int, name: str,
+    precision: np.dtype,
+) -> Rows:  # fmt: skip
     """Solve a block with its rows brought to a moderate norm; the equations are homogeneous."""
     with np.errstate(over="ignore", under="ignore"):
         norm = row_norms(block.c)
@@ -231,7 +234,13 @@ def _solve_block(
         block.c = block.c.copy()
         block.c[rows] = np.ldexp(block.c[rows], -exponent)
         Z[rows] = np.ldexp(Z[rows], -exponent) if warm else 0
-    part = solver(block, Z, warm, tol, np.full(len(Z), max_iter))
+    if precision == Z.dtype:
+        part = solver(block, Z, warm, tol, np.full(len(Z), max_iter))
+    else:
+        block.c = block.c.astype(precision)
+        rounded = Z.astype(precision) if warm else np.empty(Z.shape, precision)
+        part = solver(block, rounded, warm, tol, np.full(len(Z), max_iter))
+        Z[:] = rounded
     if rows.size:
         Z[rows] = np.ldexp(Z[rows], exponent)
     return part
