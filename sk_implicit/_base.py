@@ -70,6 +70,8 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+    # Whether the constant input is as large as the features together, instead of 1 (`choose_inputs`).
+    _balanced_bias = False
 
     _doc_link_module = "sk_implicit"
     _doc_link_template = _DOCUMENTATION + "/generated/sk_implicit.{estimator_name}.html"
@@ -203,8 +205,9 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
     def _choose_inputs(self, X, Y, weights) -> InputScaling:
         """Return what the network is to see of X."""
         return choose_inputs(
-            X, Y, weights, gamma=self.gamma, bias=self.fit_intercept, relevance=self.relevance
-        )
+            X, Y, weights, gamma=self.gamma, bias=self.fit_intercept, relevance=self.relevance,
+            balanced=self._balanced_bias,
+        )  # fmt: skip
 
     def _set_scaling(self, inputs: InputScaling, target):
         """Store the scaling of inputs and targets."""

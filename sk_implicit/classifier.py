@@ -36,8 +36,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     width : int or float, default=200
         Width m of the network. An int is the width itself, a float a multiple of the number of
         distinct training rows (the over-parameterisation ratio m/n); ``numpy.inf`` is the exact limit,
-        without weights: kernel logistic regression with the tangent kernel of infinite width, or
-        kernel ridge regression with ``loss="squared_error"``.
+        without weights: kernel logistic regression with the tangent kernel of infinite width (and a
+        thousandth of each target spread over all classes), or kernel ridge regression with
+        ``loss="squared_error"``.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy; or the squared error of ±1 targets, one against the rest, which the theorem of
         [1]_ covers. Probabilities of the latter are (1 + f)/2, what the squared error's minimiser
@@ -80,9 +81,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     tol : float, default=1e-4
         Training stops when a step lowers the loss by less than this fraction of itself ("gd" and
         "adam": each of ``n_iter_no_change`` steps; "lm": two steps by less than 400 times this
-        fraction, for the cross-entropy of half the start's loss, since a step does the work of many); with
-        early stopping, when the validation score does not rise by ``tol`` for ``n_iter_no_change``
-        steps.
+        fraction, for the cross-entropy of an eighth of the start's loss, since a step does the work of
+        many); with early stopping, when the validation score does not rise by ``tol`` for
+        ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest
         curvature of the loss) and of "adam" ("auto" is 0.01).
@@ -126,7 +127,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     input_scale_ : ndarray of shape (n_inputs,)
         What the features and the encoded columns are divided by.
     bias_ : float
-        The constant that is appended to every row; 0 with ``fit_intercept=False``.
+        The constant that is appended to every row; 0 with ``fit_intercept=False``. With ``relevance=None``
+        it is such that half of a row's mean square is the same in all rows, the features' means included,
+        but at least a hundredth.
     relevance_ : ndarray of shape (n_features_in_,)
         Root of the variance that each feature, as itself and encoded, has in the network's input.
     knots_, encoded_mean_ : list of n_features_in_ ndarrays, ndarray
@@ -198,6 +201,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         "loss": [StrOptions({"log_loss", "squared_error"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+    _balanced_bias = True  # labels are noisy: smoother networks have lower log-losses
 
     def __init__(
         self,

@@ -124,7 +124,7 @@ class SquaredError:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossEntropy:
-    """ℓ = −Σ_c y_c log p_c with p = softmax(f + base); with one output, y in {0, 1} and the sigmoid.
+    """ℓ = −Σ_c y_c log p_c with p = softmax(f + base); with one output, y in [0, 1] and the sigmoid.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class CrossEntropy:
         """Return −log p of the target, and y − p."""
         logs = log_probabilities(F + self.base)
         if F.shape[1] == 1:
-            value = -np.where(Y[:, 0] > 0.5, logs[:, 1], logs[:, 0])
+            value = -np.einsum("nk,nk->n", np.hstack([1 - Y, Y]), logs)
             residual = Y - np.exp(logs[:, 1:])
         else:
             value = -np.einsum("nk,nk->n", Y, logs)

@@ -158,10 +158,8 @@ class Network:
 
     def feature_map(self, X) -> np.ndarray:
         """Return Φ = σ(X Wᵀ)/√m, (n, m)."""
-        Phi = np.asarray(X @ self.W.T)
-        np.maximum(Phi, 0, out=Phi)
-        Phi /= sqrt(self.shape.m)
-        return Phi
+        Phi = np.asarray(X @ (self.W / self.W.dtype.type(sqrt(self.shape.m))).T)
+        return np.maximum(Phi, 0, out=Phi)
 
     def forward(self, X, *, tol: float, solver: str = "auto", max_iter: int = 500, Z0=None) -> Layers:
         """Compute feature map and equilibrium of the rows of X; at finite depth, exactly its layers."""

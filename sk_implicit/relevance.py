@@ -55,8 +55,9 @@ _LARGEST_GAMMA = 1.2
 
 
 def choose_inputs(
-    X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None
-) -> InputScaling:
+    X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None,
+    balanced: bool = False,
+) -> InputScaling:  # fmt: skip
     """Return what the network is to see of X.
 
     Parameters
@@ -73,10 +74,14 @@ def choose_inputs(
         Whether the inputs get a constant column, and the targets are centred.
     relevance : {"auto", "linear"} or None
         Whether features are encoded and scales learnt, only scales are learnt, or none of both.
+    balanced : bool, default=False
+        Whether the constant column, where nothing is learnt, is as large as what varies of the features,
+        instead of 1.
     """
     d = X.shape[1]
     if relevance is None or d > MAX_COLUMNS:
-        return InputScaling.of(X, weights, columns=np.ones(d), bias=float(bias))
+        constant = None if bias and balanced else float(bias)
+        return InputScaling.of(X, weights, columns=np.ones(d), bias=constant)
     encoding = PiecewiseLinear.of(X, weights) if relevance == "auto" else None
     rows = sample_rows(len(weights), MAX_ROWS)
     sample, groups, columns = dense(X[rows]).astype(np.float64), np.arange(d), np.ones(d)

@@ -11,6 +11,8 @@ from .encoding import PiecewiseLinear, dense
 
 # Rows that are encoded at a time to measure their norm.
 _BLOCK_ROWS = 4096
+# Least share of the bias in the mean square of a row, where the features' means leave no need of one.
+_LEAST_BIAS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class InputScaling:
         weights: np.ndarray,
         *,
         columns: np.ndarray,
-        bias: float,
+        bias: float | None,
         encoding: PiecewiseLinear | None = None,
     ) -> InputScaling:
         """Scale [(X, e(X)) ∘ columns, bias] such that the weighted root mean square norm of its rows is 1.
@@ -69,15 +71,16 @@ class InputScaling:
             Positive sample weights.
         columns : (p,) array
             Positive factors of the columns.
-        bias : float
-            Appended constant, 0 for none.
+        bias : float or None
+            Appended constant, 0 for none. None: as large as it takes for half of a row's mean square to be
+            the same in all rows, means of the columns of X included; at least a hundredth of it.
         encoding : PiecewiseLinear or None, default=None
             The columns e(X).
         """
         d = X.shape[1]
         values = X.data if sparse.issparse(X) else X
         # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow
-        largest = max(float(np.abs(values).max(initial=0.0)), bias) or 1.0
+        largest = max(float(np.abs(values).max(initial=0.0)), bias or 0.0) or 1.0
         relative = (X / largest).astype(np.float64)
         share = weights / weights.sum()
         if sparse.issparse(relative):
@@ -90,6 +93,9 @@ class InputScaling:
             relative -= share @ relative
             variance = np.einsum("nd,nd,n->d", relative, relative, share)
         variance *= columns[:d] ** 2
+        if bias is None:
+            varies, total = float(variance.sum()), float(share @ squares)
+            bias = largest * (np.sqrt(max(2 * varies - total, _LEAST_BIAS * total)) or 1.0)
         if encoding is not None:
             for first in range(0, X.shape[0], _BLOCK_ROWS):
                 rows = slice(first, first + _BLOCK_ROWS)

@@ -169,6 +169,50 @@ def test_warm_start_nearby_is_cheaper(solver, equation):
 
 @over_solvers
 @over_equations
+@pytest.mark.parametrize("tol", [1e-6, 1e-3])  # in float64 and in float32
+def test_plain_steps_end_a_start_that_is_nearly_there(solver, equation, tol):
+    """The product that measures the first step is the only one beside that which finds it small enough."""
+    case = Case(equation, m=260)
+    solution = case.solve(solver=solver, tol=1e-12).solution
+    error = np.random.default_rng(1).standard_normal(solution.shape) * (solution != 0)
+    moved = solution + 2 * tol * error * (row_norms(solution) / row_norms(error))[:, None]
+    assert case.residual(moved).min() > 1.2 * tol
+    result = case.solve(solver=solver, tol=tol, Z0=moved)
+    assert result.converged and result.n_iter == 2
+    assert result.n_products == (2 if tol == 1e-6 else 1)
+    if tol == 1e-6:
+        assert_same_rows(result.solution, case.image(moved), 1e-14)
+
+
+@over_solvers
+@over_equations
+def test_plain_steps_do_not_crawl(solver, equation):
+    """Where they gain little, a few are all that is taken; rows far from done take none."""
+    case = Case(equation, m=260, gamma=1.2)
+    solution = case.solve(solver="newton_krylov", tol=1e-12).solution
+    sizes = np.where(np.arange(case.n) % 2, 3e-6, 1e-1)[:, None]
+    moved = solution * (1 + sizes * np.random.default_rng(1).standard_normal(solution.shape))
+    result = case.solve(solver=solver, tol=1e-6, Z0=moved, max_iter=2000)
+    assert result.converged
+    assert case.residual(result.solution).max() <= 1.001e-6
+
+
+@over_solvers
+@over_equations
+def test_loose_solves_are_in_float32(solver, equation):
+    """A product in float32 counts as half, and the answer has the precision of the data all the same."""
+    case = Case(equation, m=260)
+    result = case.solve(solver=solver, tol=1e-3)
+    assert result.solution.dtype == np.float64 and result.converged
+    assert_same_rows(result.solution, case.reference(), 2e-3)
+    sweeps = case.solve(solver=solver, tol=1e-3, max_iter=1)
+    assert sweeps.n_products <= 0.5
+    huge = case.solve(solver=solver, tol=1e-3, c=case.c * 1e200)
+    assert_same_rows(huge.solution, result.solution * 1e200, 1e-5)
+
+
+@over_solvers
+@over_equations
 def test_wild_warm_start(solver, equation):
     case = Case(equation, m=30)
     Z0 = 1e6 * np.random.default_rng(1).standard_normal((case.n, case.m))

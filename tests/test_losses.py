@@ -100,6 +100,18 @@ def test_one_output_is_two_classes_of_a_softmax():
     assert_allclose(log_probabilities(logits), both, atol=1e-12)
 
 
+def test_softened_targets():
+    """Of one output as of two, and with the derivative that the residual says."""
+    F, Y = np.linspace(-5, 5, 7)[:, None], np.linspace(0, 1, 7)[:, None]
+    loss = CrossEntropy(np.zeros(1))
+    value, residual = loss.evaluate(Y, F)
+    two = CrossEntropy(np.zeros(2)).evaluate(np.hstack([1 - Y, Y]), np.hstack([0 * F, F]))
+    assert_allclose(value, two.value)
+    assert_allclose(residual[:, 0], two.residual[:, 1])
+    slope = (loss.evaluate(Y, F + 1e-6).value - loss.evaluate(Y, F - 1e-6).value) / 2e-6
+    assert_allclose(-slope, residual[:, 0], atol=1e-8)
+
+
 def test_probabilities_of_extreme_logits():
     assert_array_equal(log_probabilities(np.array([[1e4], [-1e4]])), [[-1e4, 0], [0, -1e4]])
     base = CrossEntropy(np.array([0.0, 1e4, -1e4]))

@@ -6,6 +6,7 @@ from scipy.optimize import check_grad
 from scipy.sparse import csr_array, issparse
 from scipy.sparse import random as sparse_random
 
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.relevance import MAX_COLUMNS, MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
 
 
@@ -107,3 +108,48 @@ def test_nothing_to_learn_from():
 def learn(X, Y):
     """Return the factors of the columns."""
     return learn_relevance(X, Y, np.ones(len(X)), np.arange(X.shape[1]), gamma=0.4, bias=True)[0]
+
+
+def constant_share(X, weights=None, **settings):
+    """Return the share of the balanced bias, and of all that is the same in every row, in the mean square."""
+    weights = np.ones(X.shape[0]) if weights is None else weights
+    Y = np.ones((X.shape[0], 1))
+    settings = {"gamma": 0.4, "bias": True, "relevance": None, "balanced": True} | settings
+    inputs = choose_inputs(X, Y, weights, **settings).apply(X)
+    inputs = inputs.toarray() if issparse(inputs) else inputs
+    mean = np.average(inputs, axis=0, weights=weights)
+    squares = np.average(inputs**2, axis=0, weights=weights).sum()
+    np.testing.assert_allclose(squares, 1, rtol=1e-6)
+    return inputs[0, -1] ** 2, mean @ mean
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("form", [np.array, csr_array])
+def test_balanced_bias_makes_half_of_a_row_constant(form, shift, size):
+    """Whatever the features' scale, and their means up to their standard deviations."""
+    X = np.random.RandomState(0).standard_normal((60, 4)) + shift
+    weights = np.random.RandomState(1).uniform(0.5, 2, 60)
+    bias, constant = constant_share(form(X * size), weights)
+    np.testing.assert_allclose(constant, 0.5, rtol=1e-10)
+    assert bias < 0.5 if shift else bias > 0.4
+
+
+def test_balanced_bias_is_small_where_means_do_its_work():
+    """It takes a hundredth, and so it does of equal rows; it is all there is of rows of zeros."""
+    X = np.random.RandomState(0).standard_normal((60, 4)) + 3
+    for rows in (X, np.ones((5, 3))):
+        np.testing.assert_allclose(constant_share(rows)[0], 0.01 / 1.01, rtol=1e-10)
+    np.testing.assert_allclose(constant_share(np.zeros((5, 3)))[0], 1)
+
+
+def test_only_classifiers_balance_their_bias():
+    """A regressor takes [x, 1] with relevance=None; no estimator has a bias with fit_intercept=False."""
+    X, y = problem(n=50)
+    labels = (y[:, 0] > 0).astype(int)
+    regressor = ImplicitReLURegressor(np.inf, relevance=None).fit(X, y[:, 0])
+    np.testing.assert_allclose(regressor.bias_ * regressor.input_scale_, 1)
+    classifier = ImplicitReLUClassifier(np.inf).fit(X, labels)
+    mean = X.mean(axis=0) / classifier.input_scale_
+    np.testing.assert_allclose(classifier.bias_**2 + mean @ mean, 0.5)
+    assert ImplicitReLUClassifier(np.inf, fit_intercept=False).fit(X, labels).bias_ == 0

@@ -11,9 +11,9 @@ import numpy as np
 class EquilibriumOperator:
     """The map z ↦ s z Aᵀ (and its adjoint λ ↦ s λ A), s = γ/√m, with cached copies of A.
 
-    `A` itself is kept by reference, never copied in its own precision, and must not change while
-    the operator is in use. Copies in other precisions and factorisations are made when a solver
-    first asks for them. Pass the operator in place of `A` when several solves share one matrix.
+    `A` itself is kept by reference, and must not change while the operator is in use. Scaled copies
+    (up to a width of 2048 in its own precision, too) and factorisations are made when a solver first
+    asks for them. Pass the operator in place of `A` when several solves share one matrix.
 
     Parameters
     ----------

@@ -19,6 +19,9 @@ import numpy as np
 
 from .operators import EquilibriumOperator
 
+# Width beyond which a copy of A in its own precision, which saves a pass over every product, takes too much.
+_LARGE = 2048
+
 
 @dataclass(slots=True)
 class FixedPoint:
@@ -58,7 +61,7 @@ class FixedPoint:
     def preactivation(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Write z M + c into `out`: one product in the precision of `c`."""
         A = self.operator.A
-        if A.dtype == self.c.dtype:
+        if A.dtype == self.c.dtype and len(A) > _LARGE:
             np.matmul(Z, A if self.adjoint else A.T, out=out)
             out *= out.dtype.type(self.operator.scale)
         else:

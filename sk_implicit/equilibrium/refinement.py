@@ -186,6 +186,22 @@ def refine(
         Z[:] = 0
     gave_up, failures, n_plain = np.zeros(b, bool), np.zeros(b, np.intp), np.zeros(b, np.intp)
     plain = np.zeros(b, bool)  # the last step of an open row was a plain one
+
+    def corrected(problem: FixedPoint, rows: np.ndarray, z, g, step, scale) -> np.ndarray:
+        """Return z + δ for some of the rows, and count what it took."""
+        task = Correction.around(problem, z, g, step, scale, precision)
+        # The last product of the budget is the residual of what the correction gives.
+        task.budget = np.maximum(max_iter[rows] - 1 - best.n_iter[rows], 0)
+        task.aim(tol)
+        task.least = _PATIENT_SWEEPS if patient else 0
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            iterations = correct(task)
+            new = task.applied(z, scale)
+        best.n_iter[rows] += iterations
+        best.cost += precision.itemsize / 8 * float(iterations.sum()) / b
+        gave_up[rows] = task.gave_up
+        return new
+
     while True:
         size = row_norms(problem.c if z is None else z)
         scale = np.where(size > 0, size, 1.0)
@@ -212,28 +228,16 @@ def refine(
         if not keep.all():
             problem, rows, g, step, scale = problem.take(keep), rows[keep], g[keep], step[keep], scale[keep]
             z = None if z is None else z[keep]
-        near = tol >= _NEAR[problem.c.dtype] * step if z is not None else np.zeros(len(rows), bool)
-        plain = near & (n_plain[rows] < _MAX_PLAIN)
+        plain = (tol >= _NEAR[problem.c.dtype] * step) & (n_plain[rows] < _MAX_PLAIN)
+        if z is None or not plain.any():
+            plain[:] = False
+            z = corrected(problem, rows, z, g, step, scale)
+            continue
         n_plain[rows] += plain
-        new = activate(g, None, problem.active, out=np.empty_like(g)) if plain.any() else None
-        if not plain.all():
-            far = slice(None) if new is None else ~plain
-            part = problem if new is None else problem.take(far)
-            task = Correction.around(part, None if z is None else z[far], g[far], step[far], scale[far], precision)
-            # The last product of the budget is the residual of what the correction gives.
-            task.budget = np.maximum(max_iter[rows[far]] - 1 - best.n_iter[rows[far]], 0)
-            task.aim(tol)
-            task.least = _PATIENT_SWEEPS if patient else 0
-            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                iterations = correct(task)
-                corrected = task.applied(None if z is None else z[far], scale[far])
-            best.n_iter[rows[far]] += iterations
-            best.cost += precision.itemsize / 8 * float(iterations.sum()) / b
-            gave_up[rows[far]] = task.gave_up
-            if new is None:
-                new = corrected
-            else:
-                new[far] = corrected
+        new = activate(g, None, problem.active, out=np.empty_like(g))
+        far = ~plain
+        if far.any():
+            new[far] = corrected(problem.take(far), rows[far], z[far], g[far], step[far], scale[far])
         z = new
 
 

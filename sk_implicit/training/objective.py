@@ -181,12 +181,12 @@ class Objective:
         return 0.5 * self.alpha * float(drift @ drift) / self.total_weight
 
     def unit(self, value: float) -> float:
-        """Return what a change of ``value`` is measured by: itself, or half the start's value.
+        """Return what a change of ``value`` is measured by: itself, or an eighth of the start's value.
 
         Cross-entropy has a unit of its own: below a hundredth of the start's, a tenth of itself is
         nothing that predictions would show.
         """
-        return value if self.loss.quadratic else 0.5 * self.first_value
+        return value if self.loss.quadratic else 0.125 * self.first_value
 
     def admits(self, point: Point) -> bool:
         """Whether a point is usable and stays within the well-posed set."""
