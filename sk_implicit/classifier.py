@@ -29,7 +29,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     takes generalised Gauss-Newton steps in function space: the curvature of the loss, diag(p) − ppᵀ for
     each row, stands where the regressor has the sample weights.
 
-    Standardise the features first (``StandardScaler``), unless they share one unit already (pixels).
+    Standardise the features first (``StandardScaler``); where they share one unit already (pixels), centre
+    them only (``StandardScaler(with_std=False)``).
 
     Parameters
     ----------
