@@ -79,8 +79,11 @@ class InputScaling:
         """
         d = X.shape[1]
         values = X.data if sparse.issparse(X) else X
-        # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow
+        # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow; not by
+        # a subnormal number, whose reciprocal overflows
+        tiny = float(np.finfo(values.dtype).tiny) if values.dtype.kind == "f" else 0.0
         largest = max(float(np.abs(values).max(initial=0.0)), bias or 0.0) or 1.0
+        largest = max(largest, tiny)
         relative = (X / largest).astype(np.float64)
         share = weights / weights.sum()
         if sparse.issparse(relative):
@@ -104,7 +107,7 @@ class InputScaling:
                 by_column = np.einsum("nr,nr,n->r", encoded, encoded, share[rows])
                 variance += np.bincount(encoding.feature, by_column, minlength=d)
         norm = float(np.sqrt(share @ (squares + (bias / largest) ** 2))) or 1.0
-        scale = norm / columns * largest
+        scale = np.maximum(norm / columns * largest, tiny)
         return cls(scale, bias / largest / norm, encoding, np.sqrt(variance) / norm)
 
     def apply(self, X):

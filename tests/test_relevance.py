@@ -143,6 +143,17 @@ def test_balanced_bias_is_small_where_means_do_its_work():
     np.testing.assert_allclose(constant_share(np.zeros((5, 3)))[0], 1)
 
 
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_features(bias, balanced, dtype):
+    """Their reciprocals overflow; they are taken for what they are, numbers next to nothing."""
+    X = (np.random.RandomState(0).standard_normal((6, 3)) * np.finfo(dtype).tiny * 1e-4).astype(dtype)
+    settings = {"gamma": 0.4, "bias": bias, "relevance": None, "balanced": balanced}
+    seen = choose_inputs(X, np.ones((6, 1)), np.ones(6), **settings).apply(X)
+    assert np.isfinite(seen).all() and np.abs(seen[:, :3]).max() < 1e-3
+
+
 def test_only_classifiers_balance_their_bias():
     """A regressor takes [x, 1] with relevance=None; no estimator has a bias with fit_intercept=False."""
     X, y = problem(n=50)
