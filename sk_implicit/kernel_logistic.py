@@ -128,10 +128,11 @@ def fit_newton(
     factor, V = _features(kernel, landmarks, len(Y))
     a = max(a, _LEAST_PENALTY * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
     beta = np.zeros((V.shape[1], Y.shape[1]))
+    total = float(weights.sum())
 
     def objective(beta: np.ndarray) -> tuple[float, np.ndarray]:
         losses, residual = loss.evaluate(Y, V @ beta)
-        return float(weights @ losses) + 0.5 * a * float(np.sum(beta**2)), residual
+        return (float(weights @ losses) + 0.5 * a * float(np.sum(beta**2))) / total, residual
 
     value, residual = objective(beta)
     values: list[float] = []
@@ -146,10 +147,10 @@ def fit_newton(
             break
         settled = value - trial_value <= _TOL * value
         beta, value, residual = beta + step, trial_value, trial_residual
-        values.append(value / float(weights.sum()))
+        values.append(value)
         if settled:
             break
-    return backward(factor, beta), values or [value / float(weights.sum())]
+    return backward(factor, beta), values or [value]
 
 
 def _newton_step(V, Y, residual, weights, loss: Loss, a: float, beta) -> np.ndarray:

@@ -81,9 +81,8 @@ class InputScaling:
         values = X.data if sparse.issparse(X) else X
         # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow; not by
         # a subnormal number, whose reciprocal overflows
-        tiny = float(np.finfo(values.dtype).tiny) if values.dtype.kind == "f" else 0.0
-        largest = max(float(np.abs(values).max(initial=0.0)), bias or 0.0) or 1.0
-        largest = max(largest, tiny)
+        tiny = float(np.finfo(values.dtype).tiny)
+        largest = max(max(float(np.abs(values).max(initial=0.0)), bias or 0.0) or 1.0, tiny)
         relative = (X / largest).astype(np.float64)
         share = weights / weights.sum()
         if sparse.issparse(relative):

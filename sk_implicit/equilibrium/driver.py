@@ -35,7 +35,7 @@ _LONG = 6e9
 _WARM_DIGITS = 2
 # Residual that rounding leaves, in units of the machine precision: the least tolerance.
 _FLOOR = 8
-# A tolerance that float32 meets with room to spare: residuals in float64 would add half of the cost.
+# A tolerance that float32 meets with room to spare: residuals in float64 would only cost more.
 _LOOSE = 1e-4
 # Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
 _MODERATE = 2.0**20

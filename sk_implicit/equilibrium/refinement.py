@@ -229,13 +229,13 @@ def refine(
             problem, rows, g, step, scale = problem.take(keep), rows[keep], g[keep], step[keep], scale[keep]
             z = None if z is None else z[keep]
         plain = (tol >= _NEAR[problem.c.dtype] * step) & (n_plain[rows] < _MAX_PLAIN)
-        if z is None or not plain.any():
-            plain[:] = False
+        plain &= z is not None
+        n_plain[rows] += plain
+        far = ~plain
+        if z is None or far.all():
             z = corrected(problem, rows, z, g, step, scale)
             continue
-        n_plain[rows] += plain
         new = activate(g, None, problem.active, out=np.empty_like(g))
-        far = ~plain
         if far.any():
             new[far] = corrected(problem.take(far), rows[far], z[far], g[far], step[far], scale[far])
         z = new
