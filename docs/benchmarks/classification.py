@@ -69,6 +69,8 @@ DATA = {
     "digits": lambda: load_digits(return_X_y=True),
 }
 MODELS = {
+    OURS: lambda d: ImplicitReLUClassifier(random_state=0),
+    LIMIT: lambda d: ImplicitReLUClassifier(width=np.inf),
     "LogisticRegression": lambda d: LogisticRegression(max_iter=5000),
     "MLP": lambda d: MLPClassifier(random_state=0),
     "RandomForest": lambda d: RandomForestClassifier(random_state=0),
@@ -77,8 +79,6 @@ MODELS = {
     "GaussianProcess": lambda d: GaussianProcessClassifier(
         ConstantKernel(1.0) * RBF(np.sqrt(d)), random_state=0
     ),
-    OURS: lambda d: ImplicitReLUClassifier(random_state=0),
-    LIMIT: lambda d: ImplicitReLUClassifier(width=np.inf),
 }
 
 
