@@ -5,9 +5,10 @@ import pytest
 
 from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status, solve, solve_adjoint
 from sk_implicit.equilibrium.modulus import modulus_matrix
-from sk_implicit.equilibrium.picard import groups_of_units
+from sk_implicit.equilibrium.picard import GaussSeidelSweep
 from sk_implicit.equilibrium.problem import FixedPoint
 from sk_implicit.equilibrium.refinement import Correction
+from sk_implicit.equilibrium.symmetric import halved
 
 over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))
 
@@ -188,10 +189,52 @@ def test_modulus_matrix(dtype):
     np.testing.assert_allclose(B, expected, atol=30 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("m", [1, 64, 127, 128, 1000])
-def test_groups_cover_all_units_once(m):
-    groups = groups_of_units(m, 4)
-    np.testing.assert_array_equal(np.concatenate([np.arange(m)[g] for g in groups]), np.arange(m))
+@pytest.mark.parametrize("m", [1, 64, 65, 127, 128, 1000])
+@pytest.mark.parametrize("forward", [True, False])
+def test_sweeps_cover_one_triangle_once(m, forward):
+    seen = np.zeros((m, m), int)
+    replaced = []
+    for rows, columns in halved(0, m, forward):
+        seen[rows, columns] += 1
+        if rows is columns:
+            replaced.append(rows)
+        else:  # of what this sweep has replaced, to what it has not
+            done = np.concatenate([np.arange(m)[block] for block in replaced])
+            assert np.isin(np.arange(m)[columns], done).all()
+            assert not np.isin(np.arange(m)[rows], done).any()
+    on_diagonal = np.zeros((m, m), bool)
+    for block in replaced:
+        assert block.stop - block.start <= 64
+        on_diagonal[block, block] = True
+    triangle = np.tri(m, dtype=bool)
+    np.testing.assert_array_equal(seen, (triangle if forward else triangle.T) | on_diagonal)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_symmetric_sweeps_use_the_newest_units(masked):
+    # Against sums formed anew for every block; sweep 3 drops columns before.
+    m, k = 150, 7
+    A, Phi = gaussian_problem(m, k)
+    rng = np.random.default_rng(3)
+    active = rng.random((k, m)) < 0.5 if masked else None
+    problem = FixedPoint(EquilibriumOperator(A, 0.6), masked, Phi, active, k)
+    task = Correction.around(problem, None, Phi, np.ones(k), np.ones(k), np.dtype(np.float64))
+    iteration = GaussSeidelSweep(task)
+    M = 0.6 / np.sqrt(m) * (A if masked else A.T)
+    y, columns = np.zeros((m, k)), np.arange(k)
+    for sweep in range(5):
+        if sweep == 3:
+            columns = np.array([4, 1, 6])
+            iteration.keep(columns)
+            y = y[:, columns]
+        before = y.copy()
+        for rows, source in halved(0, m, sweep % 2 == 0):
+            if rows is source:
+                g = M[:, rows].T @ y + Phi.T[rows][:, columns]
+                y[rows] = g * active.T[rows][:, columns] if masked else np.maximum(g, 0)
+        squared = iteration.sweep(measure=True)
+        np.testing.assert_allclose(iteration.solution(), y, atol=1e-14)
+        np.testing.assert_allclose(squared, ((y - before) ** 2).sum(axis=0), rtol=1e-10)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .picard import keep_columns
 from .refinement import Correction, activate, column_norms
 from .sweeps import iterate
 
@@ -27,6 +28,8 @@ _RESTARTS = 3
 class AndersonStep:
     """One accelerated step on all columns; history in arrays (window, m, k)."""
 
+    cost = 1.0
+
     def __init__(self, task: Correction) -> None:
         m, k = task.e.shape
         dtype = task.e.dtype
@@ -36,81 +39,78 @@ class AndersonStep:
         self.delta = task.delta.copy()  # Picard image of the best iterate
         self.best = np.full(k, np.inf)
         self.dR, self.dF = np.empty((2, _WINDOW, m, k), dtype)
-        self.f, self.r = np.empty((2, m, k), dtype)
+        self.f = self.r = task.delta  # of the step before; none yet
         self.gram = np.zeros((k, _WINDOW, _WINDOW))
         self.valid = np.zeros((k, _WINDOW), bool)
         self.restarts = np.zeros(k, np.intp)
         self.count = 0
         self.ridge = 10 * float(np.finfo(dtype).eps)
 
-    def sweep(self, n: int, last: int, measure: bool) -> np.ndarray | None:
-        """Advance columns [0, n); return squared residual norms of [last, n) if asked to."""
-        x, f_old, r_old = self.x[:, :n], self.f[:, :n], self.r[:, :n]
+    def sweep(self, measure: bool) -> np.ndarray | None:
+        """Advance all columns; return squared residual norms if asked to."""
+        x = self.x
         f = self.M_T @ x
-        f += self.e[:, :n]
-        low = None if self.low is None else self.low[:, :n]
-        active = None if self.active is None else self.active[:, :n]
-        activate(f, low, active, out=f)
+        f += self.e
+        activate(f, self.low, self.active, out=f)
         r = f - x
         norm = column_norms(r)
         if self.count:
-            self._remember(f, f_old, r, r_old, n)
-        f_old[:], r_old[:] = f, r
+            self._remember(f, r)
+        self.f, self.r = f, r
         self.count += 1
-        better = norm < self.best[:n]
-        np.copyto(self.delta[:, :n], f, where=better)
-        self.best[:n][better] = norm[better]
-        retired = self.restarts[:n] > _RESTARTS
-        lost = ~(norm <= _GROWTH * self.best[:n]) & ~retired
-        self.restarts[:n][lost] += 1
-        self.valid[:n][lost | retired] = False
-        theta = self._mixing(r, n)
+        better = norm < self.best
+        np.putmask(self.delta, np.broadcast_to(better, f.shape), f)
+        self.best[better] = norm[better]
+        retired = self.restarts > _RESTARTS
+        lost = ~(norm <= _GROWTH * self.best) & ~retired
+        self.restarts[lost] += 1
+        self.valid[lost | retired] = False
+        theta = self._mixing(r)
         x[:] = f
         for j in range(_WINDOW):
-            if self.valid[:n, j].any():
-                x -= theta[:, j].astype(x.dtype) * self.dF[j][:, :n]
-        if low is not None or active is None:
-            activate(x, low, None, out=x)
-        np.copyto(x, self.delta[:, :n], where=lost)
-        return norm[last:] ** 2 if measure else None
+            if self.valid[:, j].any():
+                x -= theta[:, j].astype(x.dtype) * self.dF[j]
+        if self.low is not None or self.active is None:
+            activate(x, self.low, None, out=x)
+        np.putmask(x, np.broadcast_to(lost, x.shape), self.delta)
+        return norm**2 if measure else None
 
-    def _remember(self, f, f_old, r, r_old, n: int) -> None:
+    def solution(self) -> np.ndarray:
+        """Return the Picard image of the best iterate."""
+        return self.delta
+
+    def _remember(self, f: np.ndarray, r: np.ndarray) -> None:
         """Store the last differences in place of the oldest and update the Gram matrices."""
         j = (self.count - 1) % _WINDOW
-        dR = self.dR[j][:, :n]
-        np.subtract(r, r_old, out=dR)
-        np.subtract(f, f_old, out=self.dF[j][:, :n])
-        self.valid[:n, j] = True
+        dR = np.subtract(r, self.r, out=self.dR[j])
+        np.subtract(f, self.f, out=self.dF[j])
+        self.valid[:, j] = True
         for i in range(_WINDOW):
-            if i == j or self.valid[:n, i].any():
-                dot = np.einsum("ij,ij->j", dR, self.dR[i][:, :n])
-                self.gram[:n, i, j] = self.gram[:n, j, i] = dot
+            if i == j or self.valid[:, i].any():
+                dot = np.einsum("ij,ij->j", dR, self.dR[i])
+                self.gram[:, i, j] = self.gram[:, j, i] = dot
 
-    def _mixing(self, r: np.ndarray, n: int) -> np.ndarray:
-        """Return θ (n, window), zero for what a row has forgotten."""
-        valid = self.valid[:n]
-        right = np.zeros((n, _WINDOW))
+    def _mixing(self, r: np.ndarray) -> np.ndarray:
+        """Return θ (k, window), zero for what a row has forgotten."""
+        valid = self.valid
+        right = np.zeros(valid.shape)
         for j in range(_WINDOW):
             if valid[:, j].any():
-                right[:, j] = np.einsum("ij,ij->j", r, self.dR[j][:, :n])
-        usable = valid & np.isfinite(right) & np.isfinite(self.gram[:n]).all(axis=2)
+                right[:, j] = np.einsum("ij,ij->j", r, self.dR[j])
+        usable = valid & np.isfinite(right) & np.isfinite(self.gram).all(axis=2)
         right[~usable] = 0
-        gram = np.where(usable[:, :, None] & usable[:, None, :], self.gram[:n], 0.0)
+        gram = np.where(usable[:, :, None] & usable[:, None, :], self.gram, 0.0)
         diagonal = np.einsum("kii->ki", gram)
         diagonal[~usable] = 1.0
         diagonal += self.ridge * diagonal.max(axis=1, keepdims=True) + np.finfo(float).tiny
         return np.linalg.solve(gram, right[:, :, None])[:, :, 0]
 
-    def reorder(self, order: np.ndarray, n: int) -> None:
-        """Permute the columns; only the first n will be swept again."""
-        head = order[:n]
-        self.delta = self.delta[:, order]
-        self.x, self.f, self.r, self.e = (a[:, head] for a in (self.x, self.f, self.r, self.e))
-        self.dR, self.dF = self.dR[:, :, head], self.dF[:, :, head]
-        self.low = None if self.low is None else self.low[:, head]
-        self.active = None if self.active is None else self.active[:, head]
-        self.best, self.restarts = self.best[head], self.restarts[head]
-        self.gram, self.valid = self.gram[head], self.valid[head]
+    def keep(self, columns: np.ndarray) -> None:
+        """Drop all other columns."""
+        keep_columns(self, columns, "delta", "x", "f", "r", "e", "low", "active")
+        self.dR, self.dF = (np.take(history, columns, axis=2) for history in (self.dR, self.dF))
+        self.best, self.restarts = self.best[columns], self.restarts[columns]
+        self.gram, self.valid = self.gram[columns], self.valid[columns]
 
 
 def anderson(task: Correction) -> np.ndarray:

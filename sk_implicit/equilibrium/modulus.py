@@ -25,11 +25,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from .operators import EquilibriumOperator
-from .picard import groups_of_units
+from .picard import keep_columns
 from .refinement import Correction
 from .sweeps import iterate
-
-_GROUPS = 4
+from .symmetric import SymmetricSweep
 
 
 def modulus_matrix(operator: EquilibriumOperator, dtype: np.dtype) -> np.ndarray:
@@ -60,74 +59,57 @@ def has_modulus_matrix(operator: EquilibriumOperator) -> bool:
     return operator.has(("modulus", np.dtype(np.float32)))
 
 
-class ModulusSweep:
-    """y ← max(y B + α, β − y B), or S∘(y B + e′), group after group of units."""
+class ModulusSweep(SymmetricSweep):
+    """Symmetric sweeps on y = max(y B + α, β − y B), or y = S∘(y B + e′)."""
 
     def __init__(self, task: Correction) -> None:
-        m, k = task.e.shape
         B = modulus_matrix(task.problem.operator, task.e.dtype)
-        self.B_T = B.T if task.problem.adjoint else B
-        self.groups = groups_of_units(m, _GROUPS)
-        self._buffer = np.empty(max(g.stop - g.start for g in self.groups) * k, task.e.dtype)
-        self.active, self.low, self.delta = task.active, task.low, task.delta
-        e, low, e0 = task.e, task.low, task.delta
-        if low is not None:
+        super().__init__(B.T if task.problem.adjoint else B, task.e.shape[1])
+        e, self.low, self.active = task.e, task.low, task.active
+        e0 = task.delta
+        if self.low is not None:
             # δ starts as activate(e), which is e₀ but for units that this step switches off.
-            e0 = np.where(low < 0, e, e0)
-        eta = self.B_T @ e0
+            e0 = np.where(self.low < 0, e, e0)
+        eta = self.B @ e0
         eta += e0
-        if task.active is not None:
-            self.alpha = eta
-            self.y = np.where(task.active, eta, -eta)
-            return
-        self.off = np.minimum(e, 0)
-        self.beta = -eta
-        if low is not None:
-            self.off[low < 0] = 0
-            self.beta += 2 * low
-        self.alpha = eta + 2 * self.off
-        self.y = np.maximum(self.alpha, self.beta)
+        self.alpha, self.beta, self.off, self.signs = eta, None, None, None
+        if self.active is None:
+            self.off = np.minimum(e, 0)
+            self.beta = -eta
+            if self.low is not None:
+                self.off[self.low < 0] = 0
+                self.beta += 2 * self.low
+            self.alpha = eta + 2 * self.off
+        else:
+            self.signs = np.where(self.active, eta.dtype.type(1), eta.dtype.type(-1))
+        self.eta = np.empty_like(eta)  # y B + α
 
-    def sweep(self, n: int, last: int, measure: bool) -> np.ndarray | None:
-        """Advance columns [0, n); write δ and return squared step norms of columns [last, n)."""
-        squared = np.zeros(n - last) if measure else None
-        for group in self.groups:
-            units = group.stop - group.start
-            u = self._buffer[: units * n].reshape(units, n)
-            y = self.y[group, :n]
-            np.matmul(self.B_T[group], self.y[:, :n], out=u)
-            if self.active is not None:
-                active = self.active[group, :n]
-                u += self.alpha[group, :n]
-                np.negative(u, out=u, where=~active)
-                if last < n:
-                    np.multiply(u[:, last:], active[:, last:], out=self.delta[group, last:n])
-            else:
-                v = np.subtract(self.beta[group, :n], u)
-                u += self.alpha[group, :n]
-                if last < n:
-                    delta = self.delta[group, last:n]
-                    np.subtract(u[:, last:], self.off[group, last:n], out=delta)
-                    np.maximum(delta, 0 if self.low is None else self.low[group, last:n], out=delta)
-                np.maximum(u, v, out=u)
-            if squared is not None:
-                change = u[:, last:] - y[:, last:]
-                squared += np.einsum("ij,ij->j", change, change)
-            y[:] = u
-        return squared
+    def update(self, block: slice, u: np.ndarray, out: np.ndarray) -> None:
+        """Write the new y of a block into `out`."""
+        eta = np.add(u, self.alpha[block], out=self.eta[block])
+        if self.active is not None:
+            np.multiply(eta, self.signs[block], out=out)
+        else:
+            np.subtract(self.beta[block], u, out=u)
+            np.maximum(eta, u, out=out)
 
-    def reorder(self, order: np.ndarray, n: int) -> None:
-        """Permute the columns; only the first n will be swept again."""
-        self.delta = self.delta[:, order]
-        for name in ("y", "alpha", "beta", "off", "low", "active"):
-            array = getattr(self, name, None)
-            if array is not None:
-                setattr(self, name, array[:, order[:n]])
+    def solution(self) -> np.ndarray:
+        """Return δ."""
+        if self.active is not None:
+            return self.eta * self.active
+        delta = self.eta - self.off
+        return np.maximum(delta, 0 if self.low is None else self.low, out=delta)
+
+    def keep(self, columns: np.ndarray) -> None:
+        """Drop all other columns."""
+        super().keep(columns)
+        keep_columns(self, columns, "eta", "alpha", "beta", "off", "low", "active", "signs")
 
 
 def modulus(task: Correction, patience: float = np.inf) -> np.ndarray:
-    """Block Gauss-Seidel sweeps on the modulus form of a correction."""
+    """Symmetric Gauss-Seidel sweeps on the modulus form of a correction."""
     if not task.budget.any():
         return np.zeros_like(task.budget)
     task.budget = np.maximum(task.budget - 1, 0)  # e′ takes a product
+    task.products += len(task.budget)
     return iterate(ModulusSweep(task), task, patience) + 1

@@ -1,86 +1,94 @@
-"""Picard iteration and its block Gauss-Seidel form, on corrections (see `refinement`).
+"""Picard iteration and symmetric Gauss-Seidel sweeps on corrections (see `refinement`).
 
-Picard replaces all units at once, δ ← activate(δ M + e). Gauss-Seidel goes through groups of
-units and uses what the groups before have just become; a sweep costs the same product. For a
-random A with m → ∞, where Picard contracts by g = γ/√2 (a disk-shaped spectrum, half the units
-active), many groups contract by r < g with
-
-    r² ln r² = g² (r² − 1):    0.14 for 0.28 (γ = 0.4),    0.45 for 0.64 (γ = 0.9)
-
-which is the spectral edge of λL + U, a random matrix with entries of variance |λ|²g²/m below
-and g²/m above the diagonal, at |λ| = r (the Perron eigenvalue of its variance profile is
-g² (|λ|² − 1) / ln |λ|²). Four groups have most of that gain and keep the products large.
+Picard replaces all units at once, δ ← activate(δ M + e); `symmetric` has the other, which contracts
+faster for each product. For a random A with m → ∞ and a share p of the units active, g of that module
+is γ √p.
 """
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 
 from .refinement import Correction, activate
 from .sweeps import iterate
+from .symmetric import SymmetricSweep
 
-# Units in a group at least, and groups at most.
-_GROUP_UNITS = 64
-_GROUPS = 4
 # Sweeps before Newton steps.
-_START_SWEEPS = 32
+_START_SWEEPS = 64
 
 
-def groups_of_units(m: int, n_groups: int) -> list[slice]:
-    """Split m units into `n_groups` contiguous groups, fewer when they would be small."""
-    bounds = np.linspace(0, m, max(min(n_groups, m // _GROUP_UNITS), 1) + 1).astype(int)
-    return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
+class PicardStep:
+    """δ ← activate(δ M + e)."""
 
+    cost = 1.0
 
-class Sweep:
-    """δ ← activate(δ M + e), group after group of units."""
-
-    def __init__(self, task: Correction, n_groups: int) -> None:
-        m, k = task.e.shape
+    def __init__(self, task: Correction) -> None:
         self.M_T = task.problem.operator.scaled(task.e.dtype, task.problem.adjoint).T
-        self.groups = groups_of_units(m, n_groups)
-        self.e, self.low, self.active, self.delta = task.e, task.low, task.active, task.delta
-        largest = max(group.stop - group.start for group in self.groups)
-        self._buffer = np.empty(largest * k, task.e.dtype)
+        self.e, self.low, self.active, self.delta = task.e, task.low, task.active, task.delta.copy()
+        self._spare = np.empty_like(self.delta)
 
-    def sweep(self, n: int, last: int, measure: bool) -> np.ndarray | None:
-        """Advance columns [0, n); return squared step norms of [last, n) if asked to."""
-        squared = np.zeros(n - last) if measure else None
-        for group in self.groups:
-            units = group.stop - group.start
-            g = self._buffer[: units * n].reshape(units, n)
-            np.matmul(self.M_T[group], self.delta[:, :n], out=g)
-            g += self.e[group, :n]
-            low = None if self.low is None else self.low[group, :n]
-            active = None if self.active is None else self.active[group, :n]
-            delta = self.delta[group, :n]
-            if squared is None:
-                activate(g, low, active, out=delta)
-            else:
-                activate(g, low, active, out=g)
-                change = g[:, last:] - delta[:, last:]
-                squared += np.einsum("ij,ij->j", change, change)
-                delta[:] = g
-        return squared
+    def sweep(self, measure: bool) -> np.ndarray | None:
+        """Advance all columns by one step; return its squared norms if asked to."""
+        g = np.matmul(self.M_T, self.delta, out=self._spare)
+        g += self.e
+        activate(g, self.low, self.active, out=g)
+        self.delta, self._spare = g, self.delta
+        if not measure:
+            return None
+        change = np.subtract(g, self._spare, out=self._spare)
+        return np.einsum("ij,ij->j", change, change)
 
-    def reorder(self, order: np.ndarray, n: int) -> None:
-        """Permute the columns; only the first n will be swept again."""
-        self.delta = self.delta[:, order]
-        self.e = self.e[:, order[:n]]
-        self.low = None if self.low is None else self.low[:, order[:n]]
-        self.active = None if self.active is None else self.active[:, order[:n]]
+    def solution(self) -> np.ndarray:
+        """Return δ."""
+        return self.delta
+
+    def keep(self, columns: np.ndarray) -> None:
+        """Drop all other columns."""
+        keep_columns(self, columns, "delta", "e", "low", "active")
+        self._spare = np.empty_like(self.delta)
+
+
+class GaussSeidelSweep(SymmetricSweep):
+    """Symmetric Gauss-Seidel on δ = activate(δ M + e)."""
+
+    def __init__(self, task: Correction) -> None:
+        operator = task.problem.operator
+        super().__init__(operator.scaled(task.e.dtype, task.problem.adjoint).T, task.e.shape[1])
+        self.e, self.low, self.active = task.e, task.low, task.active
+
+    def update(self, block: slice, u: np.ndarray, out: np.ndarray) -> None:
+        """Write activate(u + e) into `out`."""
+        u += self.e[block]
+        low = None if self.low is None else self.low[block]
+        active = None if self.active is None else self.active[block]
+        activate(u, low, active, out=out)
+
+    def solution(self) -> np.ndarray:
+        """Return δ."""
+        return self.y
+
+    def keep(self, columns: np.ndarray) -> None:
+        """Drop all other columns."""
+        super().keep(columns)
+        keep_columns(self, columns, "e", "low", "active")
+
+
+def keep_columns(holder: object, columns: np.ndarray, *names: str) -> None:
+    """Take some columns of arrays that are attributes, as arrays that are contiguous by rows."""
+    for name in names:
+        array = getattr(holder, name)
+        if array is not None:
+            setattr(holder, name, np.take(array, columns, axis=1))
 
 
 def picard(task: Correction) -> np.ndarray:
     """Picard iteration on a correction."""
-    return iterate(Sweep(task, 1), task)
+    return iterate(PicardStep(task), task)
 
 
 def gauss_seidel(task: Correction, patience: float = np.inf) -> np.ndarray:
-    """Block Gauss-Seidel sweeps on a correction."""
-    return iterate(Sweep(task, _GROUPS), task, patience)
+    """Symmetric Gauss-Seidel sweeps on a correction."""
+    return iterate(GaussSeidelSweep(task), task, patience)
 
 
 def start_sweeps(task: Correction) -> np.ndarray:

@@ -76,6 +76,8 @@ class Correction:
         Iterations each row takes at least, within its budget.
     gave_up : bool ndarray of shape (k,)
         Set by the solver for rows it left because they contract too slowly for it.
+    products : float
+        Products with one row that the solver has taken.
     """
 
     problem: FixedPoint
@@ -89,6 +91,7 @@ class Correction:
     budget: np.ndarray
     least: int
     gave_up: np.ndarray
+    products: float = 0.0
 
     @classmethod
     def around(
@@ -133,7 +136,7 @@ class Correction:
     def applied(self, z: np.ndarray | None, scale: np.ndarray) -> np.ndarray:
         """Return z + δ in the precision of the data, exactly zero where the ReLU is off."""
         if self.low is not None:
-            np.copyto(self.delta, -np.inf, where=self.delta == self.low)
+            np.putmask(self.delta, self.delta == self.low, -np.inf)  # several times as fast as np.copyto
         new = np.empty(self.delta.shape[::-1], self.problem.c.dtype)
         np.multiply(self.delta.T, scale[:, None], out=new)
         if z is not None:
@@ -198,7 +201,7 @@ def refine(
             iterations = correct(task)
             new = task.applied(z, scale)
         best.n_iter[rows] += iterations
-        best.cost += precision.itemsize / 8 * float(iterations.sum()) / b
+        best.cost += precision.itemsize / 8 * task.products / b
         gave_up[rows] = task.gave_up
         return new
 

@@ -1,8 +1,9 @@
 """When to measure and when to stop: the loop around every stationary iteration.
 
 Norms cost passes over memory, so the step of a row is measured at few sweeps only; in between,
-its rate of contraction tells how many more it needs. Columns (samples) are kept sorted by that
-number, and a sweep works on the first n of them, so that each takes exactly its own sweeps.
+its rate of contraction tells how many more it needs. Each row takes exactly its own sweeps: what it
+has after the last of them is put aside, and its column is dropped when enough of them are done for
+that to pay.
 """
 
 from __future__ import annotations
@@ -15,26 +16,34 @@ from .refinement import Correction, column_norms
 
 # Sweeps after which a row is measured for the first and second time (the first step is often not
 # typical of the rest, so a rate is not trusted before the second), and at most between later ones.
-_FIRST_CHECK = 1
-_SECOND_CHECK = 3
+# Both are even, since sweeps that go forward and backward contract by rates of their own.
+_FIRST_CHECK = 2
+_SECOND_CHECK = 4
 _CHECK_EVERY = 16
 _EVIDENCE = 1 / 16
+# Products with the whole block, spent on columns that are done, beyond which these are dropped instead.
+_DROP = 0.25
 
 
 class Iteration(Protocol):
-    """A stationary iteration on the columns of a correction."""
+    """A stationary iteration on the columns of a correction.
 
-    delta: np.ndarray
+    Attributes
+    ----------
+    cost : float
+        Products that a sweep takes.
+    """
 
-    def sweep(self, n: int, last: int, measure: bool) -> np.ndarray | None:
-        """Advance columns [0, n) by one sweep.
+    cost: float
 
-        For columns [last, n) it is the last one of a round: their `delta` must be valid after it,
-        and if `measure`, the squared norms of their steps are returned.
-        """
+    def sweep(self, measure: bool) -> np.ndarray | None:
+        """Advance all columns by one sweep; return their squared steps if asked to."""
 
-    def reorder(self, order: np.ndarray, n: int) -> None:
-        """Permute the columns; only the first n will be swept again."""
+    def solution(self) -> np.ndarray:
+        """Return δ of all columns; the next sweep may overwrite it."""
+
+    def keep(self, columns: np.ndarray) -> None:
+        """Drop all other columns."""
 
 
 def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) -> np.ndarray:
@@ -56,61 +65,64 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
         Sweeps of each column.
     """
     k = task.e.shape[1]
-    column = np.arange(k)
-    taken = np.zeros(k, np.intp)
-    more = np.minimum(_FIRST_CHECK, task.budget)
+    iterations = np.zeros(k, np.intp)
+    column = np.arange(k)  # of the task, by columns of the iteration; all that follows, too
+    more = np.minimum(_FIRST_CHECK, task.budget).astype(np.intp)
     measured = np.ones(k, bool)
     # Norm of the last measured step and the sweep it belongs to.
     step, at = task.first_step.copy(), np.zeros(k, np.intp)
-    while True:
-        if np.any(more[1:] > more[:-1]):
-            order = np.argsort(-more, kind="stable")
-            iteration.reorder(order, int(np.count_nonzero(more)))
-            column, taken, more, measured, step, at = (
-                x[order] for x in (column, taken, more, measured, step, at)
+    while more.any():
+        open_ = more > 0
+        if (1 - open_.mean()) * more.max() * iteration.cost >= _DROP:
+            iteration.keep(np.flatnonzero(open_))
+            column, more, measured, step, at = (x[open_] for x in (column, more, measured, step, at))
+            open_ = np.ones(len(more), bool)
+        n = int(more[open_].min())
+        ending = more == n
+        check = ending & measured
+        for _ in range(n - 1):
+            iteration.sweep(measure=False)
+        squared = iteration.sweep(measure=bool(check.any()))
+        task.products += n * len(more) * iteration.cost
+        iterations[column[open_]] += n
+        more[open_] -= n
+        if check.any():
+            new, taken = np.sqrt(squared[check]), iterations[column[check]]
+            more[check], measured[check] = _wanted(
+                iteration, task, column, check, new, taken, step[check], at[check], patience
             )
-        n = int(np.count_nonzero(more))
-        if n == 0:
-            break
-        squared = _round(iteration, more[:n], measured[:n])
-        taken[:n] += more[:n]
-        wanted = np.zeros(n)
-        check = measured[:n]
-        rows = column[:n]
-        target = task.target[rows]
-        if task.against_delta and check.any():
-            target = target * column_norms(iteration.delta[:, :n])
-        new, span = np.sqrt(squared), taken[:n] - at[:n]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            rate = (new / step[:n]) ** (1 / span)
-            # The step after w more sweeps is new · rate^w, and what it leaves is rate times that.
-            wanted = np.ceil(np.log(target / (new * rate)) / np.log(rate))
-        wanted = np.where(rate < 1, np.fmax(wanted, np.maximum(task.least - taken[:n], 0)), np.inf)
-        wanted[~check | (new == 0) | ~np.isfinite(new)] = 0
-        slow = (wanted > patience) & (at[:n] > 0) & (taken[:n] >= _EVIDENCE * patience)
-        task.gave_up[rows] |= slow
-        wanted[slow] = 0
-        at_most = np.where(at[:n] > 0, _CHECK_EVERY, _SECOND_CHECK - _FIRST_CHECK)
-        step[:n], at[:n] = np.where(check, new, step[:n]), taken[:n]
-        measured = np.zeros(k, bool)
-        measured[:n] = wanted > at_most
-        more = np.zeros(k, np.intp)
-        more[:n] = np.minimum(np.minimum(wanted, at_most), task.budget[rows] - taken[:n])
-    task.delta[:, column] = iteration.delta
-    iterations = np.empty(k, np.intp)
-    iterations[column] = taken
+            step[check], at[check] = new, taken
+        done = ending & (more == 0)
+        if done.any():
+            _put_aside(task, iteration.solution(), column, done)
     return iterations
 
 
-def _round(iteration: Iteration, more: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Give each column its `more` sweeps (descending); return its last squared step if measured."""
-    squared = np.zeros(len(more))
-    for i in range(int(more[0])):
-        # Columns that still sweep; those from `last` on do so for the last time in this round.
-        n = int(np.searchsorted(-more, -i, side="left"))
-        last = int(np.searchsorted(-more, -i - 1, side="left"))
-        measure = bool(measured[last:n].any())
-        steps = iteration.sweep(n, last, measure)
-        if measure:
-            squared[last:n] = steps
-    return squared
+def _put_aside(task: Correction, solution: np.ndarray, column: np.ndarray, done: np.ndarray) -> None:
+    """Write the columns of a solution that are done to where they belong."""
+    if len(column) < task.delta.shape[1]:
+        task.delta[:, column[done]] = solution[:, done]
+    elif done.all():
+        task.delta = solution
+    else:  # twice as fast
+        np.putmask(task.delta, np.broadcast_to(done, solution.shape), solution)
+
+
+def _wanted(iteration, task, column, check, new, taken, step, at, patience) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sweeps that the columns measured just now take next, and whether they are measured again."""
+    rows = column[check]
+    target = task.target[rows]
+    if task.against_delta:
+        target = target * column_norms(iteration.solution())[check]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rate = (new / step) ** (1 / (taken - at))
+        # The step after w more sweeps is new · rate^w, and what it leaves is rate times that.
+        wanted = np.ceil(np.log(target / (new * rate)) / np.log(rate))
+    wanted = np.where(rate < 1, np.fmax(wanted, np.maximum(task.least - taken, 0)), np.inf)
+    wanted[(new == 0) | ~np.isfinite(new)] = 0
+    slow = (wanted > patience) & (at > 0) & (taken >= _EVIDENCE * patience)
+    task.gave_up[rows] |= slow
+    wanted[slow] = 0
+    at_most = np.where(at > 0, _CHECK_EVERY, _SECOND_CHECK - _FIRST_CHECK)
+    more = np.minimum(np.minimum(wanted, at_most), task.budget[rows] - taken)
+    return more.astype(np.intp), wanted > at_most

@@ -1,0 +1,123 @@
+"""Symmetric block Gauss-Seidel: sweeps forward and backward in turns, at half a product each.
+
+For y = update(B y + e), units in columns, let L and U be the parts of B below and above its diagonal
+blocks D. A sweep forward replaces block after block by
+
+    y ← update(L y + D y + U y + e),
+
+with L y of the blocks replaced just before and U y of those to come; a sweep backward does so from
+the last block on. The sums U y of a sweep backward are those that the next one forward needs, and L y
+the other way round (Niethammer 1964; Conrad and Wallach 1979), so that each sweep computes one
+triangle only. For a random matrix whose entries have variance g²/m, m → ∞, a pair of sweeps, which
+takes a product, contracts by
+
+    (2/π) g² + O(g³),
+
+as the variance profile of L U, g⁴ min(i, j)/m², has the Perron eigenvalue (4/π²) g⁴. Sweeps in one
+direction contract by r with r² ln r² = g² (r² − 1), and Picard by g: .065, .17 and .32 for g = 0.32.
+
+The triangles are cut in halves and halves again: what the first half adds to the second is one large
+product, and blocks on the diagonal are small without making all products small.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+# Units of a block on the diagonal at most.
+_BLOCK_UNITS = 64
+
+
+class SymmetricSweep(ABC):
+    """Sweeps on y = update(B y + e), which starts at zero.
+
+    Parameters
+    ----------
+    B : ndarray of shape (m, m)
+        The matrix.
+    k : int
+        Columns.
+    """
+
+    def __init__(self, B: np.ndarray, k: int) -> None:
+        self.B = B
+        m = len(B)
+        self.forward = True
+        self.schedules = {forward: halved(0, m, forward) for forward in (True, False)}
+        self.cost = sum(
+            (block.stop - block.start) * (source.stop - source.start)
+            for block, source in self.schedules[True]
+        ) / m**2  # fmt: skip
+        self._allocate(k)
+        # Sums over the blocks before (True) and after; None until there has been a sweep.
+        self.sums: dict[bool, np.ndarray | None] = {True: None, False: None}
+        self.y = np.empty((m, k), B.dtype)
+
+    def _allocate(self, k: int) -> None:
+        self._buffer = np.empty((-(-len(self.B) // 2) if len(self.B) > _BLOCK_UNITS else len(self.B)) * k, self.B.dtype)
+
+    @abstractmethod
+    def update(self, block: slice, u: np.ndarray, out: np.ndarray) -> None:
+        """Write the new rows `block` of y, where the rows of B y are `u`, into `out`; u may be overwritten."""
+
+    def sweep(self, measure: bool) -> np.ndarray | None:
+        """Advance all columns; return squared norms of their steps if asked to."""
+        y, forward = self.y, self.forward
+        m, k = y.shape
+        squared = np.zeros(k) if measure else None
+        other = self.sums[not forward]
+        started = other is not None
+        if self.sums[forward] is None:
+            self.sums[forward] = np.zeros_like(y)
+        sums = self.sums[forward]
+        edge = 0 if forward else m  # blocks here get their first sum from there
+        for block, source in self.schedules[forward]:
+            u = self._buffer[: (block.stop - block.start) * k].reshape(-1, k)
+            if block is not source:
+                if edge in (source.start, source.stop):
+                    np.matmul(self.B[block, source], y[source], out=sums[block])
+                else:
+                    np.matmul(self.B[block, source], y[source], out=u)
+                    sums[block] += u
+                continue
+            if started:
+                np.matmul(self.B[block, block], y[block], out=u)
+                u += sums[block]
+                u += other[block]
+            else:
+                u[:] = sums[block]
+            if squared is None:
+                self.update(block, u, out=y[block])
+            else:
+                old = y[block] if started else 0
+                new = np.empty_like(u)
+                self.update(block, u, out=new)
+                change = new - old
+                squared += np.einsum("ij,ij->j", change, change)
+                y[block] = new
+        self.forward = not forward
+        return squared
+
+    def keep(self, columns: np.ndarray) -> None:
+        """Drop all other columns."""
+        self.y = np.take(self.y, columns, axis=1)
+        for forward, sums in self.sums.items():
+            if sums is not None:
+                self.sums[forward] = np.take(sums, columns, axis=1)
+        self._allocate(len(columns))
+
+
+def halved(start: int, stop: int, forward: bool) -> list[tuple[slice, slice]]:
+    """Return the products of a sweep, in order, as pairs of (rows, columns) of the matrix.
+
+    A block on the diagonal, which is when its units are replaced, comes as the same slice twice.
+    """
+    if stop - start <= _BLOCK_UNITS:
+        block = slice(start, stop)
+        return [(block, block)]
+    middle = (start + stop) // 2
+    halves = [(start, middle), (middle, stop)][:: 1 if forward else -1]
+    (first, second) = (slice(*half) for half in halves)
+    return [*halved(*halves[0], forward), (second, first), *halved(*halves[1], forward)]
