@@ -152,9 +152,14 @@ class Network:
         return EquilibriumOperator(self.A, self.gamma)
 
     def contraction(self, v0: np.ndarray | None = None, tol: float = 1e-4):
-        """Return ‖sA‖₂ and the right singular vector it was found with (see `operator_norm`)."""
+        """Return ‖sA‖₂ and the right singular vector it was found with (see `operator_norm`).
+
+        Equilibria that are solved from then on make use of it.
+        """
         norm, vector = operator_norm(self.A, v0=v0, tol=tol)
-        return self.s * norm, vector
+        contraction = self.s * norm
+        self.operator.norm_bound = contraction * (1 + tol)
+        return contraction, vector
 
     def feature_map(self, X) -> np.ndarray:
         """Return Φ = σ(X Wᵀ)/√m, (n, m)."""

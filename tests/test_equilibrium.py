@@ -227,6 +227,33 @@ def test_loose_solves_are_in_float32(solver, equation):
     assert_same_rows(huge.solution, result.solution * 1e200, 1e-5)
 
 
+@pytest.mark.parametrize("solver", ["picard", "gauss_seidel", "modulus", "anderson", "auto"])
+@over_equations
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-10])
+def test_a_norm_below_one_buys_the_image(solver, equation, tol):
+    """With the norm known, the answer is one step further, at the same products, and its residual a bound."""
+    case = Case(equation, m=260, gamma=0.35)
+    norm = np.linalg.norm(case.A, 2) * 0.35 / np.sqrt(260)
+    assert norm < 1
+    known = EquilibriumOperator(case.A, 0.35, norm_bound=norm * (1 + 1e-12))
+    plain, result = case.solve(solver=solver, tol=tol), case.solve(solver=solver, tol=tol, A=known)
+    assert result.converged and result.n_products <= plain.n_products
+    actual = case.residual(result.solution)
+    assert np.all(actual <= result.residual * (1 + 1e-6) + 1e-15) and result.residual.max() <= tol
+    assert np.median(actual / case.residual(plain.solution)) < norm
+    if case.active is not None:
+        np.testing.assert_array_equal(result.solution != 0, case.active)
+
+
+@over_equations
+def test_a_norm_beyond_one_changes_nothing(equation):
+    case = Case(equation, m=60, gamma=0.7)
+    expected = case.solve(tol=1e-6).solution
+    for bound in (1.0, 1.4, np.inf):
+        result = case.solve(tol=1e-6, A=EquilibriumOperator(case.A, 0.7, norm_bound=bound))
+        np.testing.assert_array_equal(result.solution, expected)
+
+
 @over_solvers
 @over_equations
 def test_wild_warm_start(solver, equation):

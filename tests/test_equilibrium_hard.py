@@ -50,8 +50,24 @@ def test_past_the_reach_of_picard(solver):
     picard = solve(A, Phi, gamma=1.2, solver="picard", max_iter=500)
     assert picard.status is Status.MAX_ITER
     result = solve(A, Phi, gamma=1.2, solver=solver, max_iter=500)
-    assert result.converged and (solver if solver != "auto" else "modulus") in result.solver
+    assert result.converged and (solver if solver != "auto" else "gauss_seidel") in result.solver
     assert relative_residual(A, Phi, 1.2, result.solution).max() <= 1.001e-8
+
+
+@pytest.mark.parametrize(
+    ("gamma", "rows", "warm", "expected"),
+    [
+        (0.4, 200, False, "gauss_seidel"),
+        (1.1, 200, False, "modulus"),  # promised by the size of A's entries
+        (1.1, 200, True, "gauss_seidel+modulus"),  # found on the way
+        (1.1, 4, False, "gauss_seidel"),  # too few rows for the inverse
+    ],
+)
+def test_auto_takes_what_pays(gamma, rows, warm, expected):
+    A, Phi = gaussian_problem(200, 200)
+    Z0 = np.ones((rows, 200)) if warm else None
+    result = solve(A, Phi[:rows], gamma=gamma, Z0=Z0)
+    assert result.converged and result.solver == expected
 
 
 @pytest.mark.parametrize("solver", ["auto", "newton_krylov"])

@@ -111,6 +111,14 @@ def test_operator_norm_is_the_largest_singular_value(m):
     assert_allclose(warm, norm, rtol=1e-9)
 
 
+@pytest.mark.parametrize("m", [65, 200])
+def test_operator_norm_from_the_wrong_singular_vector(m):
+    U, values, Vt = np.linalg.svd(np.random.RandomState(m).standard_normal((m, m)))
+    values[1] = 1.1 * values[0]
+    norm, _ = operator_norm((U * values) @ Vt, v0=Vt[0], tol=1e-10)
+    assert_allclose(norm, values[1], rtol=1e-9)
+
+
 @pytest.mark.parametrize("m", [3, 100])
 def test_operator_norm_of_the_zero_matrix(m):
     norm, vector = operator_norm(np.zeros((m, m)))

@@ -8,7 +8,8 @@ A row goes through, until it is solved,
 4. Gauss-Seidel sweeps to the end of the budget: a feed-forward network, for one, may look
    divergent for as many sweeps as it has layers, and is then solved exactly.
 
-The contraction is measured on the row at hand; no norm of A is computed.
+The contraction is measured on the row at hand. Where all of it lies ahead, the first of these is
+left out if the size of the entries of A promises many sweeps.
 """
 
 from __future__ import annotations
@@ -25,21 +26,27 @@ from .result import Rows
 from .stages import by_corrections, in_turn
 
 # Predicted sweeps of one correction above which the modulus form takes over. Its set-up costs
-# about m rows, two or three sweeps of them, so with few rows the sweeps may be many.
-_SWEEPS = 12
-_SWEEPS_OF_FEW_ROWS = 64
+# about m rows, some five sweeps of them, so with few rows the sweeps may be many.
+_SWEEPS = 32
+_SWEEPS_OF_FEW_ROWS = 128
 _FEW = 1 / 8
 _MODULUS_SWEEPS = 300
+# Norm of sA over that of the identity (for a Gaussian A about γ) and tolerance of a cold start from which,
+# and up to which, the modulus form comes first.
+_WIDE = 0.75
+_TIGHT = 1e-5
 
 
 def auto(problem: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: np.ndarray) -> Rows:
     """Solve a block of rows by whatever is expected to be fastest on each."""
-    _, m = problem.shape
-    few = problem.n_sharing < _FEW * m
+    few = problem.n_sharing < _FEW * problem.operator.m
     sweeps = _SWEEPS_OF_FEW_ROWS if few else _SWEEPS
-    return in_turn(
+    stages = [
         by_corrections("gauss_seidel", functools.partial(gauss_seidel, patience=sweeps)),
         by_corrections("modulus", functools.partial(modulus, patience=_MODULUS_SWEEPS)),
         newton_krylov,
         by_corrections("gauss_seidel", gauss_seidel),
-    )(problem, Z, warm, tol, max_iter)
+    ]
+    if not (warm or few) and tol <= _TIGHT and problem.operator.relative_norm >= _WIDE:
+        del stages[0]
+    return in_turn(*stages)(problem, Z, warm, tol, max_iter)

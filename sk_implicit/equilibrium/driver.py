@@ -25,8 +25,10 @@ SOLVERS: dict[str, Stage] = {
 }
 
 # Bytes of one array of a block: the dozen or so alive at a time stay in a shared cache, and are
-# small enough for the allocator to reuse. Rows of a block at least.
+# small enough for the allocator to reuse. After a warm start a few rows may be left that need much, which
+# costs less when more of them come together. Rows of a block at least.
 _BLOCK_BYTES = 2**22
+_WARM_BLOCK_BYTES = 2**23
 _BLOCK_ROWS = 64
 # Multiplications, counting those in float32 as halves, from which blocks have threads of their own: the
 # threads of BLAS go on spinning for some 25 ms after their last product, in the way of others. A digit of a
@@ -69,11 +71,12 @@ def solve(
         The scalar γ > 0. May be omitted when `A` is an `EquilibriumOperator`.
     solver : {"auto", "picard", "gauss_seidel", "modulus", "anderson", "newton_krylov"}, \
             default="auto"
-        "picard" iterates all units at once, "gauss_seidel" group after group, which takes about
-        two thirds of the sweeps; "modulus" does so on a form that contracts faster but inverts a
-        matrix first; "anderson" mixes the last steps; "newton_krylov" also gets where nothing
-        contracts. "auto" takes Gauss-Seidel for rows that need few sweeps, the modulus form for rows
-        that need more, and Newton-Krylov for rows that neither solves.
+        "picard" iterates all units at once; "gauss_seidel" block after block, forward and backward
+        in turns, which takes about half of the products; "modulus" does so on a form that
+        contracts faster but inverts a matrix first; "anderson" mixes the last steps;
+        "newton_krylov" also gets where nothing contracts. "auto" takes Gauss-Seidel for rows that
+        need few sweeps, the modulus form for rows that need more, and Newton-Krylov for rows that
+        neither solves.
     tol : float, default=1e-8
         Relative residual ‖F(z) − z‖ / ‖z‖ at which a row is done. Not taken below what the
         precision can reach.
@@ -180,7 +183,8 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     digits = -np.log10(tol) if Z0 is None else _WARM_DIGITS
     is_long = digits * n * m**2 * precision.itemsize / 8 >= _LONG
     if block_size == "auto":
-        block_size = _block_size(n, m, precision.itemsize, shared=is_long)
+        n_bytes = _BLOCK_BYTES if Z0 is None else _WARM_BLOCK_BYTES
+        block_size = _block_size(n, m * precision.itemsize, n_bytes, shared=is_long)
     elif not (isinstance(block_size, int | np.integer) and block_size >= 1):
         raise ValueError(f"block_size must be 'auto' or an integer >= 1; got {block_size!r}.")
     solution = np.empty((n, m), c.dtype)
@@ -209,9 +213,9 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     )
 
 
-def _block_size(n: int, m: int, itemsize: int, shared: bool) -> int:
+def _block_size(n: int, row_bytes: int, block_bytes: int, shared: bool) -> int:
     """Return the rows of a block, such that all are of equal size; threads share two, four or eights."""
-    n_blocks = -(-n // max(_BLOCK_BYTES // (m * itemsize), _BLOCK_ROWS))
+    n_blocks = -(-n // max(block_bytes // row_bytes, _BLOCK_ROWS))
     if shared:
         n_blocks += -n_blocks % (2 if n_blocks <= 4 else 8)
     return max(-(-n // max(n_blocks, 1)), 1)

@@ -7,8 +7,8 @@ Then activate(g) = (g + S∘g)/2, and S∘g = |g| for the ReLU, so that g = acti
 
 (Bai 2010 writes linear complementarity problems so.) For a random A with m → ∞ it contracts by
 h = (γ/2)/√(1 − γ²/4) instead of γ/√2: the signs are ±1 rather than 0 and 1, and the inverse has
-taken in the mean. Its block Gauss-Seidel form contracts by r with r² ln r² = h²(r² − 1), which
-beats that of `picard` for every γ < √2; below γ = 0.6 or so the set-up costs more than it saves.
+taken in the mean. Its symmetric sweeps (see `symmetric`, with g = h) beat those of `picard` for every
+γ < √2; below γ = 0.75 or so the set-up costs more than it saves.
 
 Around a pre-activation g₀ with activate(g₀) = z and residual e₀ = z M + c − g₀, the correction
 η = g − g₀ has, with y = |g₀ + η| − |g₀| (or S∘η for a mask),
@@ -60,29 +60,26 @@ def has_modulus_matrix(operator: EquilibriumOperator) -> bool:
 
 
 class ModulusSweep(SymmetricSweep):
-    """Symmetric sweeps on y = max(y B + α, β − y B), or y = S∘(y B + e′)."""
+    """Symmetric sweeps on y = max(y B + α, β − y B), or y = S∘(y B + α) where α = e′."""
 
     def __init__(self, task: Correction) -> None:
         B = modulus_matrix(task.problem.operator, task.e.dtype)
         super().__init__(B.T if task.problem.adjoint else B, task.e.shape[1])
         e, self.low, self.active = task.e, task.low, task.active
-        e0 = task.delta
+        # δ starts as activate(e), which is e₀ but for units that this step switches off.
+        e0 = task.delta if self.low is None else np.where(self.low < 0, e, task.delta)
+        self.alpha = self.B @ e0
+        self.alpha += e0
+        self.eta = np.empty_like(self.alpha)  # y B + α
+        if self.active is not None:
+            self.signs = np.where(self.active, e.dtype.type(1), e.dtype.type(-1))
+            return
+        self.off = np.minimum(e, 0)
+        self.beta = -self.alpha
         if self.low is not None:
-            # δ starts as activate(e), which is e₀ but for units that this step switches off.
-            e0 = np.where(self.low < 0, e, e0)
-        eta = self.B @ e0
-        eta += e0
-        self.alpha, self.beta, self.off, self.signs = eta, None, None, None
-        if self.active is None:
-            self.off = np.minimum(e, 0)
-            self.beta = -eta
-            if self.low is not None:
-                self.off[self.low < 0] = 0
-                self.beta += 2 * self.low
-            self.alpha = eta + 2 * self.off
-        else:
-            self.signs = np.where(self.active, eta.dtype.type(1), eta.dtype.type(-1))
-        self.eta = np.empty_like(eta)  # y B + α
+            self.off[self.low < 0] = 0
+            self.beta += 2 * self.low
+        self.alpha += 2 * self.off
 
     def update(self, block: slice, u: np.ndarray, out: np.ndarray) -> None:
         """Write the new y of a block into `out`."""
@@ -103,7 +100,8 @@ class ModulusSweep(SymmetricSweep):
     def keep(self, columns: np.ndarray) -> None:
         """Drop all other columns."""
         super().keep(columns)
-        keep_columns(self, columns, "eta", "alpha", "beta", "off", "low", "active", "signs")
+        keep_columns(self, columns, "eta", "alpha", "low", "active")
+        keep_columns(self, columns, *(["off", "beta"] if self.active is None else ["signs"]))
 
 
 def modulus(task: Correction, patience: float = np.inf) -> np.ndarray:

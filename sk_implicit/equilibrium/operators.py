@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 
@@ -21,9 +22,12 @@ class EquilibriumOperator:
         Weights of the implicit layer, float32 or float64.
     gamma : float
         The scalar γ > 0.
+    norm_bound : float, default=inf
+        An upper bound of the norm of sA, where one is known. Below 1, a row that is solved moves on to
+        its image F(z), which is there already and closer; the residual reported is then a bound.
     """
 
-    def __init__(self, A: np.ndarray, gamma: float) -> None:
+    def __init__(self, A: np.ndarray, gamma: float, norm_bound: float = math.inf) -> None:
         A = np.asarray(A)
         if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
             raise ValueError(f"A must be a square matrix of shape (m, m); got shape {A.shape}.")
@@ -40,6 +44,7 @@ class EquilibriumOperator:
             raise ValueError("A contains NaN or infinity; every entry must be finite.")
         self.A = A
         self.gamma = float(gamma)
+        self.norm_bound = float(norm_bound)
         self.m = A.shape[0]
         self.scale = self.gamma / math.sqrt(self.m)
         # sA must be representable in float32 with room for sums over m terms.
@@ -47,8 +52,13 @@ class EquilibriumOperator:
         self._cache: dict[object, np.ndarray] = {}
         self._lock = threading.RLock()  # making one array may need another
 
+    @functools.cached_property
+    def relative_norm(self) -> float:
+        """Frobenius norm of sA over that of the identity: near γ where A has entries of variance one."""
+        return float(np.linalg.norm(self.A)) * self.scale / math.sqrt(self.m)
+
     def __reduce__(self):
-        return EquilibriumOperator, (self.A, self.gamma)
+        return EquilibriumOperator, (self.A, self.gamma, self.norm_bound)
 
     def cached(self, key: object, make) -> np.ndarray:
         """Return the array stored under `key`, computing it with `make()` the first time."""

@@ -58,14 +58,19 @@ class FixedPoint:
         active = None if self.active is None else self.active[rows]
         return FixedPoint(self.operator, self.adjoint, self.c[rows], active, self.n_sharing)
 
-    def preactivation(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Write z M + c into `out`: one product in the precision of `c`."""
+    def product(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Write z M into `out`, in the precision of `c`."""
         A = self.operator.A
         if A.dtype == self.c.dtype and len(A) > _LARGE:
             np.matmul(Z, A if self.adjoint else A.T, out=out)
             out *= out.dtype.type(self.operator.scale)
         else:
             np.matmul(Z, self.operator.scaled(self.c.dtype, self.adjoint), out=out)
+        return out
+
+    def preactivation(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Write z M + c into `out`: one product in the precision of `c`."""
+        self.product(Z, out)
         out += self.c
         return out
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .problem import FixedPoint
-from .refinement import Corrector, refine
+from .refinement import Corrector, Refinement
 from .result import Rows, Status
 
 # A stage solves a block: stage(problem, Z, warm, tol, max_iter) -> Rows, with Z the start (used
@@ -39,7 +39,7 @@ def by_corrections(name: str, correct: Corrector) -> Stage:
 def _refinement(name: str, correct: Corrector, precision: np.dtype, patient: bool) -> Stage:
     def stage(problem: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter) -> Rows:
         best = Rows.start(Z, name)
-        refine(problem, best, warm, tol, max_iter, correct, precision, patient)
+        Refinement(best, tol, max_iter, correct, precision, patient).run(problem, warm)
         return best
 
     return stage

@@ -86,7 +86,7 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
         task.products += n * len(more) * iteration.cost
         iterations[column[open_]] += n
         more[open_] -= n
-        if check.any():
+        if squared is not None:
             new, taken = np.sqrt(squared[check]), iterations[column[check]]
             more[check], measured[check] = _wanted(
                 iteration, task, column, check, new, taken, step[check], at[check], patience

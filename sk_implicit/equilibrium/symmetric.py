@@ -51,28 +51,29 @@ class SymmetricSweep(ABC):
             for block, source in self.schedules[True]
         ) / m**2  # fmt: skip
         self._allocate(k)
-        # Sums over the blocks before (True) and after; None until there has been a sweep.
-        self.sums: dict[bool, np.ndarray | None] = {True: None, False: None}
+        # Sums over the blocks before (True) and after; none before the first sweep.
+        self.sums: dict[bool, np.ndarray] = {}
         self.y = np.empty((m, k), B.dtype)
 
     def _allocate(self, k: int) -> None:
-        self._buffer = np.empty((-(-len(self.B) // 2) if len(self.B) > _BLOCK_UNITS else len(self.B)) * k, self.B.dtype)
+        rows = max(rows.stop - rows.start for rows, _ in self.schedules[True])
+        self._buffer = np.empty(rows * k, self.B.dtype)
 
     @abstractmethod
     def update(self, block: slice, u: np.ndarray, out: np.ndarray) -> None:
-        """Write the new rows `block` of y, where the rows of B y are `u`, into `out`; u may be overwritten."""
+        """Write the new rows `block` of y into `out`, given those of B y, which may be overwritten."""
 
     def sweep(self, measure: bool) -> np.ndarray | None:
         """Advance all columns; return squared norms of their steps if asked to."""
         y, forward = self.y, self.forward
         m, k = y.shape
         squared = np.zeros(k) if measure else None
-        other = self.sums[not forward]
-        started = other is not None
-        if self.sums[forward] is None:
-            self.sums[forward] = np.zeros_like(y)
+        started = bool(self.sums)
+        if forward not in self.sums:
+            self.sums[forward] = np.empty_like(y)
+            self.sums[forward][self.schedules[forward][0][0]] = 0  # nothing comes before the first block
         sums = self.sums[forward]
-        edge = 0 if forward else m  # blocks here get their first sum from there
+        edge = 0 if forward else m  # products with units there are the first of their rows
         for block, source in self.schedules[forward]:
             u = self._buffer[: (block.stop - block.start) * k].reshape(-1, k)
             if block is not source:
@@ -85,7 +86,7 @@ class SymmetricSweep(ABC):
             if started:
                 np.matmul(self.B[block, block], y[block], out=u)
                 u += sums[block]
-                u += other[block]
+                u += self.sums[not forward][block]
             else:
                 u[:] = sums[block]
             if squared is None:
@@ -104,8 +105,7 @@ class SymmetricSweep(ABC):
         """Drop all other columns."""
         self.y = np.take(self.y, columns, axis=1)
         for forward, sums in self.sums.items():
-            if sums is not None:
-                self.sums[forward] = np.take(sums, columns, axis=1)
+            self.sums[forward] = np.take(sums, columns, axis=1)
         self._allocate(len(columns))
 
 
