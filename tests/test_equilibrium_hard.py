@@ -265,7 +265,7 @@ def test_correction_equation_is_exact(masked):
     scale = np.linalg.norm(z, axis=1)
     g = problem.preactivation(z, out=np.empty_like(z))
     task = Correction.around(problem, z, g, np.ones(5), scale, np.dtype(np.float64))
-    M = 0.3 / np.sqrt(20) * A.T
+    task.delta, M = task.first_iterate(), 0.3 / np.sqrt(20) * A.T
     for _ in range(200):
         g = (task.delta.T @ M).T + task.e
         task.delta = np.where(active.T, g, 0) if masked else np.maximum(g, task.low)

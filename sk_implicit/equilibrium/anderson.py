@@ -35,11 +35,11 @@ class AndersonStep:
         dtype = task.e.dtype
         self.M_T = task.problem.operator.scaled(dtype, task.problem.adjoint).T
         self.e, self.low, self.active = task.e, task.low, task.active
-        self.x = task.delta.copy()
-        self.delta = task.delta.copy()  # Picard image of the best iterate
+        self.x = task.first_iterate()
+        self.delta = self.x.copy()  # Picard image of the best iterate
         self.best = np.full(k, np.inf)
         self.dR, self.dF = np.empty((2, _WINDOW, m, k), dtype)
-        self.f = self.r = task.delta  # of the step before; none yet
+        self.f = self.r = self.delta  # of the step before; none yet
         self.gram = np.zeros((k, _WINDOW, _WINDOW))
         self.valid = np.zeros((k, _WINDOW), bool)
         self.restarts = np.zeros(k, np.intp)

@@ -66,8 +66,10 @@ class ModulusSweep(SymmetricSweep):
         B = modulus_matrix(task.problem.operator, task.e.dtype)
         super().__init__(B.T if task.problem.adjoint else B, task.e.shape[1])
         e, self.low, self.active = task.e, task.low, task.active
-        # δ starts as activate(e), which is e₀ but for units that this step switches off.
-        e0 = task.delta if self.low is None else np.where(self.low < 0, e, task.delta)
+        # activate(e) is e₀ but for units that this step switches off
+        e0 = task.first_iterate()
+        if self.low is not None:
+            e0 = np.where(self.low < 0, e, e0)
         self.alpha = self.B @ e0
         self.alpha += e0
         self.eta = np.empty_like(self.alpha)  # y B + α
@@ -107,6 +109,7 @@ class ModulusSweep(SymmetricSweep):
 def modulus(task: Correction, patience: float = np.inf) -> np.ndarray:
     """Symmetric Gauss-Seidel sweeps on the modulus form of a correction."""
     if not task.budget.any():
+        task.delta = task.first_iterate()
         return np.zeros_like(task.budget)
     task.budget = np.maximum(task.budget - 1, 0)  # e′ takes a product
     task.products += len(task.budget)

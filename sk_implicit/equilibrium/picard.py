@@ -24,7 +24,7 @@ class PicardStep:
 
     def __init__(self, task: Correction) -> None:
         self.M_T = task.problem.operator.scaled(task.e.dtype, task.problem.adjoint).T
-        self.e, self.low, self.active, self.delta = task.e, task.low, task.active, task.delta.copy()
+        self.e, self.low, self.active, self.delta = task.e, task.low, task.active, task.first_iterate()
         self._spare = np.empty_like(self.delta)
 
     def sweep(self, measure: bool) -> np.ndarray | None:

@@ -19,7 +19,7 @@ so that a row's answer does not depend on which rows came along.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +69,9 @@ class Correction:
     active : bool ndarray of shape (m, k) or None
         The mask of a linear problem.
     delta : ndarray of shape (m, k)
-        The first iterate activate(e), the step F(z) − z; receives the solution.
+        Receives the solution.
     first_step : ndarray of shape (k,)
-        Its norm.
+        Norm of the first iterate activate(e), the step F(z) − z.
     target : ndarray of shape (k,)
         Norm of the step at which a row is done, ...
     against_delta : bool
@@ -121,15 +121,22 @@ class Correction:
         """
         low = active = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            e = _scaled_columns(g if z is None else g - z, 1 / scale, precision)
+            e = _scaled_columns(g, z, 1 / scale, precision)
             if problem.active is not None:
                 active = np.ascontiguousarray(problem.active.T)
             elif z is not None:
-                low = _scaled_columns(z, -1 / scale, precision)
-            delta = activate(e, low, active, out=np.empty_like(e))
+                low = _scaled_columns(z, None, -1 / scale, precision)
         k = len(scale)
         nothing, no = np.zeros(k), np.zeros(k, bool)
-        return cls(problem, e, low, active, delta, step, nothing, z is None, nothing, 0, no)
+        return cls(problem, e, low, active, np.empty_like(e), step, nothing, z is None, nothing, 0, no)
+
+    def first_iterate(self, columns=slice(None)) -> np.ndarray:
+        """Return activate(e), the step F(z) − z, of some columns."""
+        e = self.e[:, columns]
+        low = None if self.low is None else self.low[:, columns]
+        return activate(
+            e, low, None if self.active is None else self.active[:, columns], out=np.empty_like(e)
+        )
 
     def aim(self, tol: float) -> None:
         """Set the targets so that a few corrections, sharing the digits evenly, end at `tol`."""
@@ -145,11 +152,12 @@ class Correction:
             # faster than what writes under a mask
             self.delta -= (self.delta == self.low) * self.delta.dtype.type(_OFF)
         new = np.empty(self.delta.shape[::-1], self.problem.c.dtype)
-        np.multiply(self.delta.T, scale[:, None], out=new)
-        if z is not None:
-            new += z
-        if self.low is not None:
-            np.maximum(new, 0, out=new)
+        for rows in _few_rows(new):
+            part = np.multiply(self.delta[:, rows].T, scale[rows, None], out=new[rows])
+            if z is not None:
+                part += z[rows]
+            if self.low is not None:
+                np.maximum(part, 0, out=part)
         return new
 
 
@@ -289,11 +297,9 @@ def _image(problem: FixedPoint, z: np.ndarray | None) -> tuple[np.ndarray, np.nd
     step, size = np.empty(len(c)), np.empty(len(c))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         g = c if z is None else problem.product(z, out=np.empty_like(z))
-        # what works entry by entry goes over a few rows at a time, which stay in cache
-        part = max(_PART_BYTES // max(c[:1].nbytes, 1), 1)
-        buffer = np.empty_like(c[:part])
-        for start in range(0, len(c), part):
-            rows = slice(start, start + part)
+        buffer = None
+        for rows in _few_rows(c):
+            buffer = np.empty_like(c[rows]) if buffer is None else buffer
             if z is not None:
                 g[rows] += c[rows]
             image = activate(g[rows], None, None if active is None else active[rows], buffer[: len(g[rows])])
@@ -304,10 +310,21 @@ def _image(problem: FixedPoint, z: np.ndarray | None) -> tuple[np.ndarray, np.nd
         return g, step, size
 
 
-def _scaled_columns(X: np.ndarray, factor: np.ndarray, precision: np.dtype) -> np.ndarray:
-    """Return (factor ∘ X)ᵀ, contiguous, in the given precision."""
+def _few_rows(X: np.ndarray) -> Iterator[slice]:
+    """Yield slices of rows that are few enough to stay in cache through several passes."""
+    n_rows = max(_PART_BYTES // max(X[:1].nbytes, 1), 1)
+    for start in range(0, len(X), n_rows):
+        yield slice(start, start + n_rows)
+
+
+def _scaled_columns(
+    X: np.ndarray, minus: np.ndarray | None, factor: np.ndarray, precision: np.dtype
+) -> np.ndarray:
+    """Return (factor ∘ (X − minus))ᵀ, contiguous, in the given precision."""
     out = np.empty(X.shape[::-1], precision)
-    np.copyto(out, X.T, casting="same_kind")
+    for rows in _few_rows(X):
+        part = X[rows] if minus is None else X[rows] - minus[rows]
+        np.copyto(out[:, rows], part.T, casting="same_kind")
     out *= factor.astype(precision)
     return out
 

@@ -71,6 +71,8 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
     measured = np.ones(k, bool)
     # Norm of the last measured step and the sweep it belongs to.
     step, at = task.first_step.copy(), np.zeros(k, np.intp)
+    if not more.all():
+        task.delta[:, more == 0] = task.first_iterate(more == 0)
     while more.any():
         open_ = more > 0
         if (1 - open_.mean()) * more.max() * iteration.cost >= _DROP:
