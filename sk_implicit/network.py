@@ -152,14 +152,9 @@ class Network:
         return EquilibriumOperator(self.A, self.gamma)
 
     def contraction(self, v0: np.ndarray | None = None, tol: float = 1e-4):
-        """Return ‖sA‖₂ and the right singular vector it was found with (see `operator_norm`).
-
-        Equilibria that are solved from then on make use of it.
-        """
+        """Return ‖sA‖₂ and the right singular vector it was found with (see `operator_norm`)."""
         norm, vector = operator_norm(self.A, v0=v0, tol=tol)
-        contraction = self.s * norm
-        self.operator.norm_bound = contraction * (1 + tol)
-        return contraction, vector
+        return self.s * norm, vector
 
     def feature_map(self, X) -> np.ndarray:
         """Return Φ = σ(X Wᵀ)/√m, (n, m)."""

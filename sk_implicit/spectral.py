@@ -18,8 +18,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearope
 _DENSE_ORDER = 64
 # Smallest entry of a Perron vector: products with it stay far above underflow.
 _SMALLEST_ENTRY = 1e-150
-# Lanczos vectors from a guess: ARPACK makes all of them, 20 by default, before it looks at what it has.
-_GUESSED_BASIS = 8
+# Lanczos vectors from a guess: ARPACK makes all of them, 20 by default, before it looks at what it has. With
+# 8 it may stay with a guess that belongs to another eigenvalue; 12 leave none of thirty such.
+_GUESSED_BASIS = 14
 
 
 def operator_norm(A: np.ndarray, *, v0: np.ndarray | None = None, tol: float = 1e-4):

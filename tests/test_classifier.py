@@ -134,11 +134,14 @@ def test_predictions_agree_with_each_other(loss, n_classes, iris):
 def test_default_predicts_real_data_well_and_calibrated():
     X, y = load_breast_cancer(return_X_y=True)
     X, X_test, y, y_test = train_test_split(StandardScaler().fit_transform(X), y, random_state=0)
-    model = ImplicitReLUClassifier(width=100, random_state=0).fit(X, y)
-    P = model.predict_proba(X_test)
-    assert model.score(X_test, y_test) >= 0.95
-    assert -np.mean(np.log(P[np.arange(len(P)), y_test])) < 0.15
-    assert 0.8 < model.loo_score_ < 1
+    scores, losses = [], []
+    for seed in range(3):  # of 143 rows, one more or less is chance
+        model = ImplicitReLUClassifier(width=100, random_state=seed).fit(X, y)
+        scores.append(model.score(X_test, y_test))
+        losses.append(-np.mean(np.log(model.predict_proba(X_test)[np.arange(len(y_test)), y_test])))
+        assert 0.8 < model.loo_score_ < 1
+    assert np.mean(scores) >= 0.95
+    assert np.mean(losses) < 0.15
 
 
 def test_class_weight_multiplies_sample_weight(iris):

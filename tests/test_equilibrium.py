@@ -12,7 +12,7 @@ from sk_implicit import equilibrium
 from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status
 
 EQUATIONS = ["forward", "adjoint", "tangent"]
-# At m = 260 the units are split into four groups, at m = 30 they are not.
+# At m = 260 the units are split into blocks, at m = 30 they are not.
 WIDTHS = [30, 260]
 
 over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))
@@ -146,6 +146,14 @@ def test_easy_rows_stop_by_themselves(solver, equation):
     assert abs(together - np.mean(alone)) < 0.3
 
 
+@over_equations
+def test_one_block_of_units_costs_what_picard_does(equation):
+    case = Case(equation, m=60)
+    for tol in (1e-3, 1e-8):
+        picard, sweeps = (case.solve(solver=solver, tol=tol) for solver in ("picard", "gauss_seidel"))
+        assert (sweeps.n_products, sweeps.n_iter) == (picard.n_products, picard.n_iter)
+
+
 @over_solvers
 @over_equations
 def test_warm_start_at_the_solution_costs_one_product(solver, equation):
@@ -227,7 +235,10 @@ def test_loose_solves_are_in_float32(solver, equation):
     assert_same_rows(huge.solution, result.solution * 1e200, 1e-5)
 
 
-@pytest.mark.parametrize("solver", ["picard", "gauss_seidel", "modulus", "anderson", "auto"])
+ITERATIVE = ["picard", "gauss_seidel", "modulus", "anderson", "auto"]
+
+
+@pytest.mark.parametrize("solver", ITERATIVE)
 @over_equations
 @pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-10])
 def test_a_norm_below_one_buys_the_image(solver, equation, tol):
@@ -245,13 +256,67 @@ def test_a_norm_below_one_buys_the_image(solver, equation, tol):
         np.testing.assert_array_equal(result.solution != 0, case.active)
 
 
+@pytest.mark.parametrize("solver", ITERATIVE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bound_of_the_image_is_tight(solver, dtype):
+    """With sA = L I and all units on, ‖F(F(z)) − F(z)‖ is L ‖F(z) − z‖, and so is the bound."""
+    m, L, tol = 100, 0.7, 1e-2
+    A = (L * np.sqrt(m) * np.eye(m)).astype(dtype)
+    operator = EquilibriumOperator(A, 1.0, norm_bound=L * (1 + 1e-6))
+    solution = np.full((40, m), 1 / (1 - L))
+    sizes = np.geomspace(1e-6, 10, 40)[:, None]  # from solved at once to far off
+    signs = np.random.default_rng(0).choice([-1, 1], solution.shape)
+    result = equilibrium.solve_adjoint(
+        operator, np.ones((40, m), dtype), np.ones((40, m), bool), solver=solver, tol=tol,
+        Z0=(solution * (1 + sizes * signs)).astype(dtype),
+    )  # fmt: skip
+    Z = result.solution.astype(float)
+    actual = np.linalg.norm(L * Z + 1 - Z, axis=1) / np.linalg.norm(Z, axis=1)
+    assert result.converged and result.residual.max() <= tol
+    large = actual > 1e-5  # smaller ones are measured, to rounding
+    assert large.sum() > 10 and np.all(actual[large] <= result.residual[large])
+    assert np.all(result.residual[large] < 1.02 * actual[large] + 1e-6)
+
+
+def test_a_solution_stays_where_its_image_is_no_better():
+    operator = EquilibriumOperator(np.eye(3), 0.5, norm_bound=0.5 / np.sqrt(3))
+    solution = np.full((2, 3), 1 / (1 - 0.5 / np.sqrt(3)))
+    exact = equilibrium.solve(np.zeros((3, 3)), np.ones((2, 3)), gamma=0.5, Z0=np.ones((2, 3)))
+    assert exact.residual.max() == 0
+    known = equilibrium.solve(operator, np.ones((2, 3)), tol=1e-12, Z0=solution)
+    assert known.residual.max() <= 1e-15
+    np.testing.assert_array_equal(known.solution, solution)
+
+
 @over_equations
-def test_a_norm_beyond_one_changes_nothing(equation):
+@pytest.mark.parametrize("bound", [1.0, 1.4, np.inf])
+def test_a_norm_beyond_one_changes_nothing(equation, bound):
     case = Case(equation, m=60, gamma=0.7)
-    expected = case.solve(tol=1e-6).solution
-    for bound in (1.0, 1.4, np.inf):
-        result = case.solve(tol=1e-6, A=EquilibriumOperator(case.A, 0.7, norm_bound=bound))
-        np.testing.assert_array_equal(result.solution, expected)
+    operator = EquilibriumOperator(case.A, 0.7, norm_bound=bound)
+    result, expected = case.solve(tol=1e-6, A=operator), case.solve(tol=1e-6)
+    np.testing.assert_array_equal(result.solution, expected.solution)
+    assert pickle.loads(pickle.dumps(operator)).norm_bound == bound
+
+
+@over_solvers
+@over_equations
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e20), (np.float64, 1e155), (np.float64, 1e300)])
+def test_a_start_past_the_range_of_norms_is_forgotten(solver, equation, dtype, size):
+    case = Case(equation)
+    Z0 = np.where(np.arange(case.n) % 2, size, 1.0)[:, None] * np.ones((case.n, case.m))
+    result = case.solve(solver=solver, A=case.A.astype(dtype), c=case.c.astype(dtype), Z0=Z0, tol=1e-5)
+    assert result.converged
+    assert_same_rows(result.solution, case.reference(), 1e-4)
+
+
+@over_solvers
+def test_a_solution_past_the_range_of_numbers_is_no_success(solver):
+    result = equilibrium.solve(
+        np.array([[0.95]], np.float32), np.array([[3e37], [1.0]], np.float32), gamma=1.0, solver=solver
+    )
+    assert result.status is Status.DIVERGED and np.all(np.isfinite(result.solution))
+    assert result.residual[0] == np.inf and result.residual[1] < 1e-6
+    assert abs(result.solution[1, 0] - 20) < 1e-3
 
 
 @over_solvers

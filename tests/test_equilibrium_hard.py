@@ -226,6 +226,42 @@ def test_sweeps_cover_one_triangle_once(m, forward):
     np.testing.assert_array_equal(seen, (triangle if forward else triangle.T) | on_diagonal)
 
 
+def test_sweeps_contract_as_foretold():
+    """By (2/π) g² for a pair of sweeps with a block for each unit; by a third more at most with 16 blocks."""
+    m, g = 1000, 0.2
+    A = np.random.default_rng(0).standard_normal((m, m))
+    M = g / np.sqrt(m) * A
+    L, U = np.tril(M, -1), np.triu(M, 1)
+    pair = np.linalg.solve(np.eye(m) - U, L) @ np.linalg.solve(np.eye(m) - L, U)
+    radius = np.abs(np.linalg.eigvals(pair)).max()
+    assert radius == pytest.approx(2 / np.pi * g**2, rel=0.15)
+    B = np.random.default_rng(1).standard_normal((4, m))
+    on = np.ones((4, m), bool)
+    problem = FixedPoint(EquilibriumOperator(A, g), True, B, on, 4)
+    iteration = GaussSeidelSweep(
+        Correction.around(problem, None, B, np.ones(4), np.ones(4), np.dtype(np.float64))
+    )
+    steps = [np.sqrt(iteration.sweep(measure=True)) for _ in range(12)]
+    assert np.all((steps[-1] / steps[-7]) ** (1 / 3) < 4 / 3 * radius)
+
+
+@pytest.mark.parametrize("solver", ["modulus", "auto"])
+def test_no_row_takes_more_than_its_iterations(solver):
+    A, Phi = gaussian_problem(300, 6)
+    budgets = np.array([1, 2, 3, 4, 20, 50])
+    problem = FixedPoint(EquilibriumOperator(A, 0.9), False, Phi, None, 300)
+    rows = SOLVERS[solver](problem, np.ones_like(Phi), True, 1e-8, budgets)
+    assert np.all(rows.n_iter <= budgets)
+
+
+@over_solvers
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e20), (np.float64, 1e160)])
+def test_matrices_whose_squares_overflow(solver, dtype, size):
+    A = np.triu(np.ones((20, 20), dtype), 1) * dtype(size)
+    result = solve(A, np.ones((20, 20), dtype), gamma=0.4, solver=solver, max_iter=50)
+    assert np.all(np.isfinite(result.solution))
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_symmetric_sweeps_use_the_newest_units(masked):
     # Against sums formed anew for every block; sweep 3 drops columns before.

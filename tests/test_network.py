@@ -111,12 +111,14 @@ def test_operator_norm_is_the_largest_singular_value(m):
     assert_allclose(warm, norm, rtol=1e-9)
 
 
-@pytest.mark.parametrize("m", [65, 200])
-def test_operator_norm_from_the_wrong_singular_vector(m):
+@pytest.mark.parametrize("m", [65, 100, 200, 400])
+@pytest.mark.parametrize("gap", [0.003, 0.01, 0.1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_operator_norm_from_the_wrong_singular_vector(m, gap, dtype):
     U, values, Vt = np.linalg.svd(np.random.RandomState(m).standard_normal((m, m)))
-    values[1] = 1.1 * values[0]
-    norm, _ = operator_norm((U * values) @ Vt, v0=Vt[0], tol=1e-10)
-    assert_allclose(norm, values[1], rtol=1e-9)
+    values[1] = (1 + gap) * values[0]
+    norm, _ = operator_norm(((U * values) @ Vt).astype(dtype), v0=Vt[0].astype(dtype))
+    assert_allclose(norm, values[1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("m", [3, 100])

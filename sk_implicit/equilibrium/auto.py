@@ -8,8 +8,8 @@ A row goes through, until it is solved,
 4. Gauss-Seidel sweeps to the end of the budget: a feed-forward network, for one, may look
    divergent for as many sweeps as it has layers, and is then solved exactly.
 
-The contraction is measured on the row at hand. Where all of it lies ahead, the first of these is
-left out if the size of the entries of A promises many sweeps.
+The contraction is measured on the row at hand. In cold starts of many rows to a tight tolerance, the
+first of these is left out if the size of the entries of A promises many sweeps.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .problem import FixedPoint
 from .result import Rows
 from .stages import by_corrections, in_turn
 
-# Predicted sweeps of one correction above which the modulus form takes over. Its set-up costs
-# about m rows, some five sweeps of them, so with few rows the sweeps may be many.
+# Predicted sweeps of one correction above which the modulus form takes over. Its set-up takes as long
+# as some five sweeps of m rows, so with few rows the sweeps may be many.
 _SWEEPS = 32
 _SWEEPS_OF_FEW_ROWS = 128
 _FEW = 1 / 8

@@ -39,6 +39,8 @@ _WARM_DIGITS = 2
 _FLOOR = 8
 # A tolerance that float32 meets with room to spare: residuals in float64 would only cost more.
 _LOOSE = 1e-4
+# A start that is larger than this share of the root of the largest number says nothing.
+_FAR_OFF = 1e-3
 # Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
 _MODERATE = 2.0**20
 
@@ -71,9 +73,9 @@ def solve(
         The scalar γ > 0. May be omitted when `A` is an `EquilibriumOperator`.
     solver : {"auto", "picard", "gauss_seidel", "modulus", "anderson", "newton_krylov"}, \
             default="auto"
-        "picard" iterates all units at once; "gauss_seidel" block after block, forward and backward
-        in turns, which takes about half of the products; "modulus" does so on a form that
-        contracts faster but inverts a matrix first; "anderson" mixes the last steps;
+        "picard" iterates all units at once; "gauss_seidel" block after block of up to 64 units,
+        forward and backward in turns, which takes about half of the products; "modulus" does so on
+        a form that contracts faster but inverts a matrix first; "anderson" mixes the last steps;
         "newton_krylov" also gets where nothing contracts. "auto" takes Gauss-Seidel for rows that
         need few sweeps, the modulus form for rows that need more, and Newton-Krylov for rows that
         neither solves.
@@ -238,6 +240,10 @@ def _solve_block(
         block.c = block.c.copy()
         block.c[rows] = np.ldexp(block.c[rows], -exponent)
         Z[rows] = np.ldexp(Z[rows], -exponent) if warm else 0
+    if warm:
+        with np.errstate(over="ignore"):
+            far_off = ~(row_norms(Z) < _FAR_OFF * float(np.finfo(precision).max) ** 0.5)
+        Z[far_off] = 0
     if precision == Z.dtype:
         part = solver(block, Z, warm, tol, np.full(len(Z), max_iter))
     else:
@@ -246,7 +252,11 @@ def _solve_block(
         part = solver(block, rounded, warm, tol, np.full(len(Z), max_iter))
         Z[:] = rounded
     if rows.size:
-        Z[rows] = np.ldexp(Z[rows], exponent)
+        with np.errstate(over="ignore"):
+            Z[rows] = np.ldexp(Z[rows], exponent)
+        lost = rows[~np.isfinite(Z[rows]).all(axis=1)]
+        Z[lost] = np.clip(Z[lost], np.finfo(Z.dtype).min, np.finfo(Z.dtype).max)
+        part.residual[lost], part.status[lost] = np.inf, Status.DIVERGED.value
     return part
 
 
@@ -284,6 +294,8 @@ def _checked_rows(m: int, c, active, Z0, name: str):
         Z0 = np.asarray(Z0)
         if Z0.shape != c.shape:
             raise ValueError(f"Z0 must have the shape of {name}, {c.shape}; got {Z0.shape}.")
-        if Z0.dtype.kind not in "biuf" or not np.all(np.isfinite(Z0)):
+        with np.errstate(over="ignore", invalid="ignore"):  # one pass tells, unless the sum overflows
+            finite = Z0.dtype.kind in "biuf" and (np.isfinite(np.sum(Z0)) or np.all(np.isfinite(Z0)))
+        if not finite:
             raise ValueError("Z0 must hold finite real numbers.")
     return c, active, Z0

@@ -111,6 +111,7 @@ def modulus(task: Correction, patience: float = np.inf) -> np.ndarray:
     if not task.budget.any():
         task.delta = task.first_iterate()
         return np.zeros_like(task.budget)
-    task.budget = np.maximum(task.budget - 1, 0)  # e′ takes a product
-    task.products += len(task.budget)
-    return iterate(ModulusSweep(task), task, patience) + 1
+    first = np.minimum(task.budget, 1)  # e′ takes a product
+    task.budget -= first
+    task.products += len(first)
+    return iterate(ModulusSweep(task), task, patience) + first

@@ -63,11 +63,15 @@ def _newton(problem: FixedPoint, z: np.ndarray, tol: float, max_iter: np.ndarray
         r = np.where(active, g, 0) - z
         step, size = row_norms(r), row_norms(z)
         now = np.where(step == 0, 0.0, step / size)
+        now[~np.isfinite(size)] = np.nan
         best.update(rows, z, now)
         stuck = best.residual[rows] > 0.5 * history[rows, 0]
         history[rows] = np.column_stack([history[rows, 1:], best.residual[rows]])
         status = row_status(
-            best.residual[rows] <= tol, best.n_iter[rows] >= max_iter[rows], ~np.isfinite(step), stuck
+            best.residual[rows] <= tol,
+            best.n_iter[rows] >= max_iter[rows],
+            ~np.isfinite(step) | ~np.isfinite(size),
+            stuck,
         )
         best.status[rows] = status
         keep = status == OPEN

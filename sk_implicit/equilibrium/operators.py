@@ -23,7 +23,7 @@ class EquilibriumOperator:
     gamma : float
         The scalar γ > 0.
     norm_bound : float, default=inf
-        An upper bound of the norm of sA, where one is known. Below 1, a row that is solved moves on to
+        An upper bound of the norm of sA, if you have one. Below 1, a row that is solved moves on to
         its image F(z), which is there already and closer; the residual reported is then a bound.
     """
 
@@ -55,7 +55,8 @@ class EquilibriumOperator:
     @functools.cached_property
     def relative_norm(self) -> float:
         """Frobenius norm of sA over that of the identity: near γ where A has entries of variance one."""
-        return float(np.linalg.norm(self.A)) * self.scale / math.sqrt(self.m)
+        with np.errstate(over="ignore"):  # infinite is large, too
+            return float(np.linalg.norm(self.A)) * self.scale / math.sqrt(self.m)
 
     def __reduce__(self):
         return EquilibriumOperator, (self.A, self.gamma, self.norm_bound)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .refinement import Correction, activate
 from .sweeps import iterate
-from .symmetric import SymmetricSweep
+from .symmetric import BLOCK_UNITS, SymmetricSweep
 
 # Sweeps before Newton steps.
 _START_SWEEPS = 64
@@ -87,8 +87,9 @@ def picard(task: Correction) -> np.ndarray:
 
 
 def gauss_seidel(task: Correction, patience: float = np.inf) -> np.ndarray:
-    """Symmetric Gauss-Seidel sweeps on a correction."""
-    return iterate(GaussSeidelSweep(task), task, patience)
+    """Symmetric Gauss-Seidel sweeps on a correction; with one block, Picard's steps, which are the same."""
+    step = PicardStep if len(task.e) <= BLOCK_UNITS else GaussSeidelSweep
+    return iterate(step(task), task, patience)
 
 
 def start_sweeps(task: Correction) -> np.ndarray:

@@ -13,6 +13,7 @@ Every solver works on this object, so each is written once and serves all three.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from .operators import EquilibriumOperator
 
 # Width beyond which a copy of A in its own precision, which saves a pass over every product, takes too much.
 _LARGE = 2048
+# Bytes of rows that are worked on at a time.
+_PART_BYTES = 2**19
 
 
 @dataclass(slots=True)
@@ -73,6 +76,13 @@ class FixedPoint:
         self.product(Z, out)
         out += self.c
         return out
+
+
+def few_rows(X: np.ndarray) -> Iterator[slice]:
+    """Yield slices of rows that are few enough to stay in cache through several passes."""
+    n_rows = max(_PART_BYTES // max(X[:1].nbytes, 1), 1)
+    for start in range(0, len(X), n_rows):
+        yield slice(start, start + n_rows)
 
 
 def row_norms(X: np.ndarray) -> np.ndarray:

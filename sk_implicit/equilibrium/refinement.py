@@ -7,9 +7,9 @@ With g = z M + c at the current z, the remaining correction δ solves, exactly,
 
 Once e is formed in the data's precision, no term is a difference of nearly equal numbers, so
 float32 iterations on δ gain several digits at half the cost each. Then z ← z + δ, and the next
-residual tells, in the data's precision, how far the row still is. That product is not lost: its
-step F(z) − z is the first iterate of the next correction, or all of it where a row is nearly
-solved: then z ← F(z), and the product that measures its residual is the only one. At z = 0,
+residual tells, in the data's precision, how far the row still is. Where a row is nearly solved,
+that product is the step as well: z ← F(z), and the product that measures its residual is the only
+one. At z = 0,
 e = c needs no product, so a cold start is simply a float32 solve.
 
 Each row of a correction is divided by ‖z‖ (‖c‖ at z = 0): all rows are of order one in float32,
@@ -19,12 +19,12 @@ so that a row's answer does not depend on which rows came along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .problem import FixedPoint, row_norms
+from .problem import FixedPoint, few_rows, row_norms
 from .result import OPEN, Rows, row_status
 
 # Reduction of the residual asked of one correction, by its precision: rounding errors, about
@@ -44,8 +44,6 @@ _MAX_PLAIN = 2
 _OFF = 1e30
 # Relative residual that rounding adds, in units of the machine precision.
 _ROUNDING = 4
-# Bytes of the rows that are worked on at a time.
-_PART_BYTES = 2**19
 # A patient refinement gives each correction so many sweeps, whatever the measured rate promises,
 # and goes on after so many failures in a row: steps that shrink may yet grow when A is non-normal.
 _PATIENT_SWEEPS = 16
@@ -56,7 +54,7 @@ _PATIENT_FAILURES = 3
 class Correction:
     """The equation of δ for k rows, scaled, stored with **samples as columns**.
 
-    In this layout a group of units is a contiguous slab, which the sweeps rely on.
+    In this layout a block of units is a contiguous slab, which the sweeps rely on.
 
     Attributes
     ----------
@@ -152,7 +150,7 @@ class Correction:
             # faster than what writes under a mask
             self.delta -= (self.delta == self.low) * self.delta.dtype.type(_OFF)
         new = np.empty(self.delta.shape[::-1], self.problem.c.dtype)
-        for rows in _few_rows(new):
+        for rows in few_rows(new):
             part = np.multiply(self.delta[:, rows].T, scale[rows, None], out=new[rows])
             if z is not None:
                 part += z[rows]
@@ -161,7 +159,7 @@ class Correction:
         return new
 
 
-# Solves a correction in place; returns the iterations of each of its rows.
+# Writes the solution of a correction to its `delta`; returns the iterations of each of its rows.
 Corrector = Callable[[Correction], np.ndarray]
 
 
@@ -263,7 +261,7 @@ class Refinement:
             return z, now
         small = np.fmin(now, 0.5)
         image_residual = bound * small / (1 - small) + _ROUNDING * float(np.finfo(z.dtype).eps)
-        done = (now <= 0.5) & (image_residual <= self.tol) & ((image_residual < now) | (now > self.tol))
+        done = (now <= 0.5) & (image_residual <= self.tol) & (image_residual < now)
         if not done.any():
             return z, now
         if done.all():
@@ -298,7 +296,7 @@ def _image(problem: FixedPoint, z: np.ndarray | None) -> tuple[np.ndarray, np.nd
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         g = c if z is None else problem.product(z, out=np.empty_like(z))
         buffer = None
-        for rows in _few_rows(c):
+        for rows in few_rows(c):
             buffer = np.empty_like(c[rows]) if buffer is None else buffer
             if z is not None:
                 g[rows] += c[rows]
@@ -310,19 +308,12 @@ def _image(problem: FixedPoint, z: np.ndarray | None) -> tuple[np.ndarray, np.nd
         return g, step, size
 
 
-def _few_rows(X: np.ndarray) -> Iterator[slice]:
-    """Yield slices of rows that are few enough to stay in cache through several passes."""
-    n_rows = max(_PART_BYTES // max(X[:1].nbytes, 1), 1)
-    for start in range(0, len(X), n_rows):
-        yield slice(start, start + n_rows)
-
-
 def _scaled_columns(
     X: np.ndarray, minus: np.ndarray | None, factor: np.ndarray, precision: np.dtype
 ) -> np.ndarray:
     """Return (factor ∘ (X − minus))ᵀ, contiguous, in the given precision."""
     out = np.empty(X.shape[::-1], precision)
-    for rows in _few_rows(X):
+    for rows in few_rows(X):
         part = X[rows] if minus is None else X[rows] - minus[rows]
         np.copyto(out[:, rows], part.T, casting="same_kind")
     out *= factor.astype(precision)

@@ -64,7 +64,8 @@ class EquilibriumResult:
         Iterations of the row that took the most.
     residual : ndarray of shape (n,)
         Undamped relative residual ‖F(z) − z‖ / ‖z‖ of each row of `solution`; 0 where
-        F(z) = z = 0 and inf where z = 0 is not a solution.
+        F(z) = z = 0 and inf where z = 0 is not a solution. Where the operator knows a norm of
+        sA below 1, a bound of it.
     status : Status
         How the solve ended (the worst row); ``status.message`` says it in a sentence.
     solver : str
@@ -72,7 +73,7 @@ class EquilibriumResult:
     n_products : float
         Cost in units of one float64 product (n, m) · (m, m) over all rows. A float32 product
         counts as 1/2, products with some of the rows in proportion. The inverse that the modulus
-        form makes once for each A, worth about one product with m rows, is not counted.
+        form makes once for each A, as many operations as a float32 product with m rows, is not counted.
     """
 
     solution: np.ndarray

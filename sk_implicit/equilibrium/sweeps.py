@@ -31,7 +31,7 @@ class Iteration(Protocol):
     Attributes
     ----------
     cost : float
-        Products that a sweep takes.
+        Products that the next sweep takes.
     """
 
     cost: float
@@ -82,10 +82,9 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
         n = int(more[open_].min())
         ending = more == n
         check = ending & measured
-        for _ in range(n - 1):
-            iteration.sweep(measure=False)
-        squared = iteration.sweep(measure=bool(check.any()))
-        task.products += n * len(more) * iteration.cost
+        for i in range(n):
+            task.products += len(more) * iteration.cost
+            squared = iteration.sweep(measure=i == n - 1 and bool(check.any()))
         iterations[column[open_]] += n
         more[open_] -= n
         if squared is not None:

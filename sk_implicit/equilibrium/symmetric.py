@@ -27,7 +27,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 # Units of a block on the diagonal at most.
-_BLOCK_UNITS = 64
+BLOCK_UNITS = 64
 
 
 class SymmetricSweep(ABC):
@@ -46,10 +46,11 @@ class SymmetricSweep(ABC):
         m = len(B)
         self.forward = True
         self.schedules = {forward: halved(0, m, forward) for forward in (True, False)}
-        self.cost = sum(
-            (block.stop - block.start) * (source.stop - source.start)
-            for block, source in self.schedules[True]
-        ) / m**2  # fmt: skip
+        squares = [
+            (block.stop - block.start) ** 2 for block, source in self.schedules[True] if block is source
+        ]
+        self._full_cost = (0.5 * (m**2 - sum(squares)) + sum(squares)) / m**2
+        self.cost = self._full_cost - sum(squares) / m**2  # of the first sweep, on zeros
         self._allocate(k)
         # Sums over the blocks before (True) and after; none before the first sweep.
         self.sums: dict[bool, np.ndarray] = {}
@@ -98,7 +99,7 @@ class SymmetricSweep(ABC):
                 change = new - old
                 squared += np.einsum("ij,ij->j", change, change)
                 y[block] = new
-        self.forward = not forward
+        self.forward, self.cost = not forward, self._full_cost
         return squared
 
     def keep(self, columns: np.ndarray) -> None:
@@ -114,7 +115,7 @@ def halved(start: int, stop: int, forward: bool) -> list[tuple[slice, slice]]:
 
     A block on the diagonal, which is when its units are replaced, comes as the same slice twice.
     """
-    if stop - start <= _BLOCK_UNITS:
+    if stop - start <= BLOCK_UNITS:
         block = slice(start, stop)
         return [(block, block)]
     middle = (start + stop) // 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..equilibrium.problem import few_rows
+
 # Every eighth row is asked whether the line foretells the next solution better than the last one.
 _SAMPLE = 8
 
@@ -35,5 +37,9 @@ class LinearExtrapolation:
             new = solution[..., ::_SAMPLE, :]
             misses = [np.linalg.norm(new - guess[..., ::_SAMPLE, :], axis=-1) for guess in (ahead, last)]
             self._trusted = bool(np.mean(misses[0] < misses[1]) > 0.5)
-        self._ahead = np.subtract(solution, last, out=ahead)
-        self._ahead += solution
+        self._ahead = np.empty(solution.shape, solution.dtype) if ahead is None else ahead
+        width = solution.shape[-1]
+        new, old, line = (X.reshape(-1, width) for X in (solution, last, self._ahead))
+        for rows in few_rows(new):
+            part = np.subtract(new[rows], old[rows], out=line[rows])
+            part += new[rows]

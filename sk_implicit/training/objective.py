@@ -25,6 +25,8 @@ MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
+# Lanczos approaches a norm from below: what a bound of it is given beyond.
+_NORM_ROOM = 1.01
 # Entries of Z up to which equilibria are solved to rounding.
 _SMALL = 20_000
 
@@ -150,6 +152,7 @@ class Objective:
         network = self.start.with_theta(theta)
         guess = near.norm_vector if near is not None else None
         contraction, vector = network.contraction(v0=guess)
+        network.operator.norm_bound = _NORM_ROOM * contraction
         if Z0 is None and near is not None:
             Z0 = near.layers.Z
         layers = network.forward(self.X, tol=self.tolerance(near), solver=self.equilibrium_solver, Z0=Z0)
