@@ -279,13 +279,10 @@ def test_the_bound_of_the_image_is_tight(solver, dtype):
 
 
 def test_a_solution_stays_where_its_image_is_no_better():
-    operator = EquilibriumOperator(np.eye(3), 0.5, norm_bound=0.5 / np.sqrt(3))
-    solution = np.full((2, 3), 1 / (1 - 0.5 / np.sqrt(3)))
-    exact = equilibrium.solve(np.zeros((3, 3)), np.ones((2, 3)), gamma=0.5, Z0=np.ones((2, 3)))
-    assert exact.residual.max() == 0
-    known = equilibrium.solve(operator, np.ones((2, 3)), tol=1e-12, Z0=solution)
-    assert known.residual.max() <= 1e-15
-    np.testing.assert_array_equal(known.solution, solution)
+    operator = EquilibriumOperator(np.zeros((3, 3)), 0.5, norm_bound=0.5)
+    result = equilibrium.solve(operator, np.ones((2, 3)), Z0=np.ones((2, 3)))
+    assert result.residual.max() == 0
+    np.testing.assert_array_equal(result.solution, 1)
 
 
 @over_equations
