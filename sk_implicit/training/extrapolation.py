@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..equilibrium.problem import few_rows
+from ..equilibrium.problem import few_rows, row_norms
 
 # Every eighth row is asked whether the line foretells the next solution better than the last one.
 _SAMPLE = 8
@@ -34,8 +34,12 @@ class LinearExtrapolation:
         if last is None:
             return
         if ahead is not None:
-            new = solution[..., ::_SAMPLE, :]
-            misses = [np.linalg.norm(new - guess[..., ::_SAMPLE, :], axis=-1) for guess in (ahead, last)]
+            misses = [
+                row_norms(
+                    (solution[..., ::_SAMPLE, :] - guess[..., ::_SAMPLE, :]).reshape(-1, solution.shape[-1])
+                )
+                for guess in (ahead, last)
+            ]
             self._trusted = bool(np.mean(misses[0] < misses[1]) > 0.5)
         self._ahead = np.empty(solution.shape, solution.dtype) if ahead is None else ahead
         width = solution.shape[-1]
