@@ -18,9 +18,6 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearope
 _DENSE_ORDER = 64
 # Smallest entry of a Perron vector: products with it stay far above underflow.
 _SMALLEST_ENTRY = 1e-150
-# Lanczos vectors from a guess: ARPACK makes all of them, 20 by default, before it looks at what it has. With
-# 8 it may stay with a guess that belongs to another eigenvalue; 12 leave none of thirty such.
-_GUESSED_BASIS = 14
 
 
 def operator_norm(A: np.ndarray, *, v0: np.ndarray | None = None, tol: float = 1e-4):
@@ -60,16 +57,13 @@ def largest_eigenvalue(operator, *, v0: np.ndarray | None = None, tol: float = 1
     if order <= 2:  # ARPACK wants fewer eigenvalues than rows
         values, vectors = np.linalg.eigh(operator @ np.eye(order))
         return float(values[-1]), vectors[:, -1]
-    n_basis = None
     if v0 is None:
         v0 = np.random.RandomState(0).standard_normal(order)
-    elif order > _GUESSED_BASIS:
-        n_basis = _GUESSED_BASIS
     v0 = v0.astype(operator.dtype, copy=False)
     if not np.any(operator @ v0):  # ARPACK cannot start on a zero operator
         return 0.0, v0 / np.linalg.norm(v0)
     try:
-        values, vectors = eigsh(operator, k=1, which="LA", v0=v0, ncv=n_basis, tol=tol, maxiter=100 * order)
+        values, vectors = eigsh(operator, k=1, which="LA", v0=v0, tol=tol, maxiter=100 * order)
     except ArpackNoConvergence as failure:  # keep the best that was found
         if not len(failure.eigenvalues):
             raise

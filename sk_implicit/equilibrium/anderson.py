@@ -28,7 +28,7 @@ _RESTARTS = 3
 class AndersonStep:
     """One accelerated step on all columns; history in arrays (window, m, k)."""
 
-    cost = 1.0
+    cost, checks = 1.0, (1, 3)
 
     def __init__(self, task: Correction) -> None:
         m, k = task.e.shape

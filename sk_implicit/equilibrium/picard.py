@@ -20,7 +20,7 @@ _START_SWEEPS = 64
 class PicardStep:
     """δ ← activate(δ M + e)."""
 
-    cost = 1.0
+    cost, checks = 1.0, (1, 3)
 
     def __init__(self, task: Correction) -> None:
         self.M_T = task.problem.operator.scaled(task.e.dtype, task.problem.adjoint).T

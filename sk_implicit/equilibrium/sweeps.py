@@ -14,11 +14,7 @@ import numpy as np
 
 from .refinement import Correction, column_norms
 
-# Sweeps after which a row is measured for the first and second time (the first step is often not
-# typical of the rest, so a rate is not trusted before the second), and at most between later ones.
-# Both are even, since sweeps that go forward and backward contract by rates of their own.
-_FIRST_CHECK = 2
-_SECOND_CHECK = 4
+# Sweeps at most between measurements after the second.
 _CHECK_EVERY = 16
 _EVIDENCE = 1 / 16
 # Products with the whole block, spent on columns that are done, beyond which these are dropped instead.
@@ -32,9 +28,13 @@ class Iteration(Protocol):
     ----------
     cost : float
         Products that the next sweep takes.
+    checks : tuple of int
+        Sweeps after which a column is measured for the first and second time; the first step is often not
+        typical of the rest, so a rate is not trusted before the second.
     """
 
     cost: float
+    checks: tuple[int, int]
 
     def sweep(self, measure: bool) -> np.ndarray | None:
         """Advance all columns by one sweep; return their squared steps if asked to."""
@@ -67,7 +67,7 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
     k = task.e.shape[1]
     iterations = np.zeros(k, np.intp)
     column = np.arange(k)  # of the task, by columns of the iteration; all that follows, too
-    more = np.minimum(_FIRST_CHECK, task.budget).astype(np.intp)
+    more = np.minimum(iteration.checks[0], task.budget).astype(np.intp)
     measured = np.ones(k, bool)
     # Norm of the last measured step and the sweep it belongs to.
     step, at = task.first_step.copy(), np.zeros(k, np.intp)
@@ -124,6 +124,6 @@ def _wanted(iteration, task, column, check, new, taken, step, at, patience) -> t
     slow = (wanted > patience) & (at > 0) & (taken >= _EVIDENCE * patience)
     task.gave_up[rows] |= slow
     wanted[slow] = 0
-    at_most = np.where(at > 0, _CHECK_EVERY, _SECOND_CHECK - _FIRST_CHECK)
+    at_most = np.where(at > 0, _CHECK_EVERY, iteration.checks[1] - iteration.checks[0])
     more = np.minimum(np.minimum(wanted, at_most), task.budget[rows] - taken)
     return more.astype(np.intp), wanted > at_most

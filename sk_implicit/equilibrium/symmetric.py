@@ -41,6 +41,9 @@ class SymmetricSweep(ABC):
         Columns.
     """
 
+    # even, since sweeps forward and backward contract by rates of their own
+    checks = (2, 4)
+
     def __init__(self, B: np.ndarray, k: int) -> None:
         self.B = B
         m = len(B)
