@@ -9,8 +9,7 @@ Once e is formed in the data's precision, no term is a difference of nearly equa
 float32 iterations on δ gain several digits at half the cost each. Then z ← z + δ, and the next
 residual tells, in the data's precision, how far the row still is. Where a row is nearly solved,
 that product is the step as well: z ← F(z), and the product that measures its residual is the only
-one. At z = 0,
-e = c needs no product, so a cold start is simply a float32 solve.
+one. At z = 0, e = c needs no product, so a cold start is simply a float32 solve.
 
 Each row of a correction is divided by ‖z‖ (‖c‖ at z = 0): all rows are of order one in float32,
 whatever the scale of the data, and norms are relative residuals. Every decision is taken per row,
@@ -226,14 +225,8 @@ class Refinement:
             if not keep.any():
                 return
             if not keep.all():
-                problem, rows, g, step, scale = (
-                    problem.take(keep),
-                    rows[keep],
-                    g[keep],
-                    step[keep],
-                    scale[keep],
-                )
-                z = None if z is None else z[keep]
+                problem, rows, z = problem.take(keep), rows[keep], None if z is None else z[keep]
+                g, step, scale = g[keep], step[keep], scale[keep]
             plain = (tol >= _NEAR[problem.c.dtype] * step) & (n_plain[rows] < _MAX_PLAIN)
             plain &= z is not None
             n_plain[rows] += plain

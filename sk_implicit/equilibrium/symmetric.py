@@ -23,6 +23,7 @@ product, and blocks on the diagonal are small without making all products small.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 
 import numpy as np
 
@@ -52,8 +53,8 @@ class SymmetricSweep(ABC):
         squares = [
             (block.stop - block.start) ** 2 for block, source in self.schedules[True] if block is source
         ]
-        self._full_cost = (0.5 * (m**2 - sum(squares)) + sum(squares)) / m**2
-        self.cost = self._full_cost - sum(squares) / m**2  # of the first sweep, on zeros
+        self.cost = 0.5 * (1 - sum(squares) / m**2)  # of the first sweep, on zeros
+        self._full_cost = self.cost + sum(squares) / m**2
         self._allocate(k)
         # Sums over the blocks before (True) and after; none before the first sweep.
         self.sums: dict[bool, np.ndarray] = {}
@@ -113,15 +114,16 @@ class SymmetricSweep(ABC):
         self._allocate(len(columns))
 
 
-def halved(start: int, stop: int, forward: bool) -> list[tuple[slice, slice]]:
+@cache
+def halved(start: int, stop: int, forward: bool) -> tuple[tuple[slice, slice], ...]:
     """Return the products of a sweep, in order, as pairs of (rows, columns) of the matrix.
 
     A block on the diagonal, which is when its units are replaced, comes as the same slice twice.
     """
     if stop - start <= BLOCK_UNITS:
         block = slice(start, stop)
-        return [(block, block)]
+        return ((block, block),)
     middle = (start + stop) // 2
     halves = [(start, middle), (middle, stop)][:: 1 if forward else -1]
     (first, second) = (slice(*half) for half in halves)
-    return [*halved(*halves[0], forward), (second, first), *halved(*halves[1], forward)]
+    return (*halved(*halves[0], forward), (second, first), *halved(*halves[1], forward))
