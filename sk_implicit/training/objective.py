@@ -19,14 +19,13 @@ from ..adjoint import Term, vjp_at
 from ..losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
 from ..tangent import TangentFeatures
+from .contraction import Contraction, contraction
 
 # A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
 MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
-# Lanczos approaches a norm from below: what a bound of it is given beyond.
-_NORM_ROOM = 1.01
 # Entries of Z up to which equilibria are solved to rounding.
 _SMALL = 20_000
 
@@ -49,10 +48,8 @@ class Point:
         The loss, without the penalty, divided by Σw times the loss's number of terms.
     value : float
         The objective, divided likewise.
-    contraction : float
-        ‖sA‖₂, by Lanczos.
-    norm_vector : (m,) array
-        Right singular vector that belongs to it, a warm start.
+    norm : Contraction
+        ‖sA‖₂ and what it takes to know that of a network nearby.
     """
 
     network: Network
@@ -61,8 +58,12 @@ class Point:
     squared_error: float
     data_value: float
     value: float
-    contraction: float
-    norm_vector: np.ndarray
+    norm: Contraction
+
+    @property
+    def contraction(self) -> float:
+        """‖sA‖₂ (see `Contraction.value`)."""
+        return self.norm.value
 
     @property
     def usable(self) -> bool:
@@ -106,10 +107,11 @@ class Objective:
         self.loss = loss
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
         self.offset = np.zeros_like(Y)
+        self.max_contraction = np.inf  # until that of the start is known
         first = self.evaluate(start.theta)
         if centred:
             self.offset = start.output(first.layers)
-            first = self._assemble(start, first.layers, first.contraction, first.norm_vector)
+            first = self._assemble(start, first.layers, first.norm)
         self._first: Point | None = first
         self.first_value = first.value
         # a network of finite depth is defined for every A
@@ -150,19 +152,19 @@ class Objective:
         """Compute the objective at θ, starting from the equilibrium of a point nearby or from ``Z0``."""
         theta = theta.astype(self.start.theta.dtype, copy=False)
         network = self.start.with_theta(theta)
-        guess = near.norm_vector if near is not None else None
-        contraction, vector = network.contraction(v0=guess)
-        network.operator.norm_bound = _NORM_ROOM * contraction
+        known = None if near is None else (near.network, near.norm)
+        norm = contraction(network, known, self.max_contraction)
+        network.operator.norm_bound = norm.bound
         if Z0 is None and near is not None:
             Z0 = near.layers.Z
         layers = network.forward(self.X, tol=self.tolerance(near), solver=self.equilibrium_solver, Z0=Z0)
-        return self._assemble(network, layers, contraction, vector)
+        return self._assemble(network, layers, norm)
 
     def predictions(self, point: Point) -> np.ndarray:
         """Return the predictions of the training rows, less the start's where it is centred, (n, k)."""
         return point.network.output(point.layers) - self.offset
 
-    def _assemble(self, network, layers, contraction, vector) -> Point:
+    def _assemble(self, network, layers, norm: Contraction) -> Point:
         with np.errstate(over="ignore", invalid="ignore"):  # such a point is not usable
             losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
             squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
@@ -175,8 +177,7 @@ class Objective:
             squared_error=squares / self.total_weight,
             data_value=data_value,
             value=data_value + penalty,
-            contraction=contraction,
-            norm_vector=vector,
+            norm=norm,
         )
 
     def penalty(self, drift: np.ndarray) -> float:
