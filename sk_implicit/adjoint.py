@@ -168,7 +168,7 @@ def pull_back(
     theta : (n_weights,) array
         s Σ leftᵀ right, (G ∘ (Λ_C + C V))ᵀ X̃/√m, Cᵀ Z and Cᵀ Φ, one after the other.
     """
-    theta = np.zeros(network.shape.n_weights, dtype=network.theta.dtype)
+    theta = np.empty(network.shape.n_weights, dtype=network.theta.dtype)
     dA, dW, dU, dV = weight_views(theta, network.shape)
     E = C @ network.V
     filled = False
@@ -181,7 +181,10 @@ def pull_back(
         else:
             np.matmul(left.T, right, out=dA)
             filled = True
-    dA *= network.s
+    if filled:
+        dA *= network.s
+    else:
+        dA[...] = 0
     E *= layers.Phi > 0
     dW[...] = (layers.X.T @ E).T
     dW /= sqrt(network.shape.m)

@@ -102,9 +102,10 @@ class TangentFeatures:
 
     def vjp(self, C: np.ndarray) -> np.ndarray:
         """Return Jᵀ C, a flat weight vector, for C (n, k)."""
-        theta = np.zeros(self.network.shape.n_weights, dtype=self.network.theta.dtype)
-        for rows, block in self.blocks():
-            theta += block._vjp(C[rows])
+        parts = (block._vjp(C[rows]) for rows, block in self.blocks())
+        theta = next(parts)
+        for part in parts:
+            theta += part
         return theta
 
     def _vjp(self, C: np.ndarray) -> np.ndarray:

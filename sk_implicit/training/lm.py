@@ -102,9 +102,11 @@ class Linearisation:
         b = q + omega * curvature.root_t(self.tangent.jvp(drift)) if omega > 0 else q
         v = self._system.solve(b, curvature, shift)
         delta = self.tangent.vjp(curvature.root(v).astype(drift.dtype, copy=False))
-        delta -= omega * drift
+        if omega > 0:
+            delta -= omega * drift
+        drift += delta
         change = 0.5 * (np.sum((shift * v) ** 2) - np.sum(q**2)) / objective.total_weight
-        return delta, point.data_value + float(change) + objective.penalty(drift + delta)
+        return delta, point.data_value + float(change) + objective.penalty(drift)
 
 
 class LevenbergMarquardt:

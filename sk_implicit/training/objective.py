@@ -20,14 +20,13 @@ from ..losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
 from ..tangent import TangentFeatures
 from .contraction import Contraction, contraction
+from .tangent_system import SMALL
 
 # A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
 MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
-# Entries of Z up to which equilibria are solved to rounding.
-_SMALL = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class Objective:
 
     @property
     def _is_small(self) -> bool:
-        return len(self.Y) * self.start.shape.m <= _SMALL
+        return len(self.Y) * self.start.shape.m <= SMALL
 
     def tolerance(self, near: Point | None) -> float:
         """Return the tolerance for equilibria near a point.

@@ -44,8 +44,10 @@ FACTOR_LIMIT = 4000
 # Landmarks of a preconditioner that is not for tens of thousands of rows: on digits, ten classes of 144 rows,
 # 500 save no iterations.
 _FEW_LANDMARKS = 200
-# float32 serves from this penalty on (relative; rounding errors are about 6e-8 n), and from this size on.
-_SINGLE_PENALTY, _SINGLE_ENTRIES = 1e-3, 100_000
+# Entries of Z up to which a problem is so small that it is solved to rounding.
+SMALL = 20_000
+# float32 serves from this penalty on (relative; rounding errors are about 6e-8 n).
+_SINGLE_PENALTY = 1e-3
 # Conjugate gradients: relative residual and most iterations for a loss that is quadratic.
 _RTOL, _MAX_ITER = 1e-6, 500
 
@@ -187,7 +189,7 @@ def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dty
 
     float32 halves time and memory where it has the digits: where the systems are solved to a few digits
     only, and where the penalty lifts the kernel's spectrum far above rounding errors, and the residuals
-    with it. Small problems gain nothing.
+    with it. Small problems are solved to rounding, of float64.
 
     Parameters
     ----------
@@ -200,7 +202,7 @@ def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dty
     inexact : bool
         `by_iteration`.
     """
-    noisy = penalty >= _SINGLE_PENALTY and n * m > _SINGLE_ENTRIES
+    noisy = penalty >= _SINGLE_PENALTY and n * m > SMALL
     return np.dtype(np.float32 if inexact or noisy else dtype)
 
 
