@@ -162,6 +162,31 @@ def test_a_kernel_in_float32_is_factorised_so_only_far_above_its_rounding_errors
     assert_allclose(v, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 
 
+def test_a_step_that_gains_little_is_tried_shorter():
+    """Targets just so large that the undamped step from the start brings a twentieth of what it promises."""
+    goal = objective(m=30, n=40, tol=1e-12)
+    noise = np.random.RandomState(1).standard_normal((40, 1))
+
+    def undamped(size):
+        scaled = type(goal)(goal.X, size * noise, goal.weights, goal.start, alpha=1e-3, equilibrium_tol=1e-12)
+        point = scaled.first
+        delta, predicted = lm.Linearisation(scaled, point, None).propose(scaled, point, scaled.alpha)
+        trial = scaled.evaluate(scaled.start.theta + delta, near=point)
+        gain = (point.value - trial.value) / (point.value - predicted)
+        return scaled, trial, gain if scaled.admits(trial) else -1.0
+
+    small, large = 0.1, 10.0
+    assert undamped(small)[2] > 0.5 > 0 > undamped(large)[2]
+    for _ in range(60):
+        middle = 0.5 * (small + large)
+        small, large = (middle, large) if undamped(middle)[2] > 0.05 else (small, middle)
+    scaled, trial, gain = undamped(small)
+    assert 0.04 < gain < 0.06
+    new, state, damping = LevenbergMarquardt().step(scaled, scaled.first, LMState())
+    assert new.value < trial.value < scaled.first.value
+    assert 0 < damping <= state.damping
+
+
 def test_damping_follows_the_gain():
     assert lm._next_damping(0.1, 0.1, False, 4) == pytest.approx(0.4)
     assert lm._next_damping(0.1, 0.5, False, 4) == 0.1

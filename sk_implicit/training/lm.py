@@ -12,14 +12,16 @@ push-through identity)
 
     (LᵀKL + t I) v = q + ω Lᵀ J d,      δ = −ω d + Jᵀ L v,      q − Lᵀ J δ = t v,
 
-the last of which predicts the new loss, and so the gain, at no cost. A step is accepted when the
-objective falls and the equilibrium stays well-posed; otherwise μ is raised. μ = 0 is (generalised)
-Gauss-Newton.
+the last of which predicts the new loss at no cost, and so the gain: the ratio of the actual to the predicted
+decrease. A step can be taken when the objective falls and the equilibrium stays well-posed. While none
+can, or the best one so far brings next to none of what it promised and shorter ones are better still,
+μ is raised. μ = 0 is (generalised) Gauss-Newton.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError
@@ -43,6 +45,8 @@ _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
 _RISE, _FALL, _FALL_BY_ITERATION = 4, 4, 2
 # Below this relative predicted decrease nothing is left but rounding.
 _RESOLUTION = 1e-13
+# Ratio of actual to predicted decrease at which a shorter step with the same linearisation is tried as well.
+_LEAST_GAIN = 0.1
 # Ratios of actual to predicted decrease below which the next step is shorter, and beyond which it is longer.
 _LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
 # Beyond this ratio the linearisation serves for further steps.
@@ -63,6 +67,15 @@ class LMState:
     """Damping μ relative to the mean of diag K, carried from step to step."""
 
     damping: float = 0.0
+
+
+class Candidate(NamedTuple):
+    """A trial that lowers the objective: the point, its ratio of decreases, its damping and its shift."""
+
+    trial: Point
+    gain: float
+    damping: float
+    shift: float
 
 
 class Linearisation:
@@ -123,13 +136,14 @@ class LevenbergMarquardt:
         return LMState(_first_damping(objective))
 
     def step(self, objective: Objective, point: Point, state: LMState):
-        """Try steps with rising damping until one is accepted."""
+        """Try steps with rising damping until one is good enough, or none is better."""
         a = objective.alpha
         model = self._linearisation = Linearisation(objective, point, self._linearisation)
         diagonal = model.scale
         if diagonal == 0 or (not np.any(point.residual) and a == 0):
             raise NoStep(Status.CONVERGED)
         damping = state.damping
+        best = None
         while damping <= _MAX_DAMPING:
             shift = max(a + damping * diagonal, _MIN_SHIFT * diagonal)
             try:
@@ -138,19 +152,28 @@ class LevenbergMarquardt:
                 damping = max(_RISE * damping, _MIN_DAMPING)
                 continue
             if point.value - predicted <= _RESOLUTION * point.value:
+                if best is not None:
+                    break
                 if shift >= _SAFE_SHIFT * diagonal:
                     raise NoStep(Status.CONVERGED)
                 damping = _MIN_DAMPING
                 continue
             trial = objective.evaluate(point.network.theta + delta, near=point)
             gain = (point.value - trial.value) / (point.value - predicted)
-            if objective.admits(trial) and gain > 0:
-                if gain > _LINEAR_GAIN and model.factorised:
-                    trial = self._correct(objective, trial, model, shift)
-                fall = _FALL if model.factorised else _FALL_BY_ITERATION
-                return trial, LMState(_next_damping(damping, gain, damping > state.damping, fall)), damping
+            if objective.admits(trial) and trial.value < (point if best is None else best.trial).value:
+                best = Candidate(trial, gain, damping, shift)
+                if gain > _LEAST_GAIN:
+                    break
+            elif best is not None:
+                break
             damping = max(_RISE * damping, _MIN_DAMPING)
-        raise NoStep(Status.STALLED)
+        if best is None:
+            raise NoStep(Status.STALLED)
+        trial, gain, damping, shift = best
+        if gain > _LINEAR_GAIN and model.factorised:
+            trial = self._correct(objective, trial, model, shift)
+        fall = _FALL if model.factorised else _FALL_BY_ITERATION
+        return trial, LMState(_next_damping(damping, gain, damping > state.damping, fall)), damping
 
     @staticmethod
     def _correct(objective: Objective, point: Point, model: Linearisation, shift: float) -> Point:
