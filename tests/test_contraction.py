@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from problems import objective
+from test_training import run
 
 from sk_implicit.network import Shape, draw_network
 from sk_implicit.training import contraction as module
-from sk_implicit.training.contraction import Contraction, contraction
+from sk_implicit.training.contraction import Contraction
 
 M = 90
 
@@ -43,7 +45,8 @@ def lanczos(monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_norm_of_a_network_is_that_of_its_matrix(dtype, lanczos):
     net = network(dtype=dtype)
-    found = contraction(net, None, np.inf)
+    found = Contraction(net)
+    assert found.upper == np.inf
     assert_allclose(found.value, norm(net), rtol=1e-4)
     assert found.upper == found.value
     assert found.bound > norm(net)
@@ -52,13 +55,13 @@ def test_norm_of_a_network_is_that_of_its_matrix(dtype, lanczos):
 
 def test_small_steps_take_no_iteration_and_keep_the_norm_between_both_ends(lanczos):
     net = network()
-    known = contraction(net, None, np.inf)
-    known = known._replace(upper=known.upper * (1 + 1e-5))  # Lanczos comes from below
+    known = Contraction(net)
+    known.measure()
     for step in range(12):
-        last, net = net, moved(net, 1e-4, seed=step)
-        known = contraction(net, (last, known), np.inf)
+        net = moved(net, 1e-4, seed=step)
+        known = Contraction(net, known)
         assert known.value <= norm(net) * (1 + 1e-6)
-        assert norm(net) <= known.upper
+        assert norm(net) <= known.upper * (1 + 1e-5)  # Lanczos comes from below
         assert norm(net) <= known.bound
     assert len(lanczos) == 1
 
@@ -68,32 +71,41 @@ def test_many_small_steps_are_measured_again(lanczos):
     net = network()
     left, values, right = np.linalg.svd(net.A)
     second = np.outer(left[:, 1], right[1])  # not the vector that is known
-    known = contraction(net, None, np.inf)
+    known = Contraction(net)
+    known.measure()
     gap = (1.1 * values[0] - values[1]) / 300
     for _ in range(300):
-        last, theta = net, net.theta.copy()
+        theta = net.theta.copy()
         theta[: M * M] += (gap * second).ravel()
         net = net.with_theta(theta)
-        known = contraction(net, (last, known), np.inf)
+        known = Contraction(net, known)
         assert_allclose(known.value, norm(net), rtol=2e-3)
     assert 2 < len(lanczos) < 30  # once it is the largest, the vector is known again
 
 
-@pytest.mark.parametrize("size", [0.01, 0.3])
-def test_a_long_step_is_measured(size, lanczos):
+@pytest.mark.parametrize("size", [0.01, 0.1])
+def test_a_long_step_is_measured_when_it_is_asked_for(size, lanczos):
     net = network()
-    other = moved(net, size)
-    found = contraction(other, (net, contraction(net, None, np.inf)), np.inf)
-    assert_allclose(found.value, norm(other), rtol=1e-4)
+    known = Contraction(net)
+    known.measure()
+    found = Contraction(moved(net, size), known)
+    assert norm(found.network) < found.upper < known.upper * (1 + 1.01 * size)
+    assert found.is_below(0.99)
+    assert len(lanczos) == 1
+    assert_allclose(found.value, norm(found.network), rtol=1e-4)
     assert len(lanczos) == 2
 
 
-def test_near_the_limit_the_norm_is_measured(lanczos):
+def test_near_a_limit_the_norm_is_measured(lanczos):
     net = network()
-    other = moved(net, 1e-4)
-    known = contraction(net, None, np.inf)
-    contraction(other, (net, known), limit=known.value * (1 + 1e-6))
+    known = Contraction(net)
+    known.measure()
+    limit = known.upper * 1.02
+    assert Contraction(moved(net, 0.05), known).is_below(limit)
     assert len(lanczos) == 2
+    theta = net.theta.copy()
+    theta[: M * M] *= 1.03
+    assert not Contraction(net.with_theta(theta), known).is_below(limit)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e60])
@@ -101,6 +113,16 @@ def test_entries_out_of_the_range_of_single_precision(scale):
     net = network()
     theta = net.theta.copy()
     theta[: M * M] *= scale
-    found = contraction(net.with_theta(theta), None, np.inf)
-    assert_allclose(found.value, scale * norm(net), rtol=1e-4, atol=1e-40)
-    assert isinstance(found, Contraction)
+    assert_allclose(Contraction(net.with_theta(theta)).value, scale * norm(net), rtol=1e-4, atol=1e-40)
+
+
+def test_training_measures_the_points_it_keeps_only(lanczos):
+    """Levenberg-Marquardt: trials that were rejected, or only a stage on the way, are bounded."""
+    goal = objective(m=80, n=40, alpha=1e-3)
+    evaluations = []
+    evaluate = goal.evaluate
+    goal.evaluate = lambda *a, **k: evaluations.append(1) or evaluate(*a, **k)
+    state = run(goal, "lm")
+    assert len(evaluations) > state.history.n_iter + 1
+    assert len(lanczos) <= state.history.n_iter + 1
+    assert_allclose(state.history.contraction[-1], norm(goal.start.with_theta(state.theta)), rtol=2e-3)

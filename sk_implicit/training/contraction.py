@@ -1,17 +1,14 @@
-"""‖sA‖₂ along training: Lanczos iterations where it may have changed, a product with a vector elsewhere.
+"""‖sA‖₂ along training: Lanczos iterations where it is asked for, bounds elsewhere.
 
-A step of gradient descent moves A by little. With ‖sA‖₂ = c at an earlier point and the right singular
-vector v there,
+With ‖sA‖₂ = c at one point and the right singular vector v there, another point has
 
-    ‖sA′v‖ ≤ ‖sA′‖₂ ≤ c + s ‖A′ − A‖_F,
+    ‖sA′v‖ ≤ ‖sA′‖₂ ≤ c + s ‖A′ − A‖_F.
 
-and while the two ends are close, no iteration is needed: the estimate from below is in error by the
-second order of the change only.
+That the norm is below a limit can be seen from the end on the right alone, and while both ends are close, as
+after a step of gradient descent, the one on the left is an estimate whose error is of second order.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,56 +22,63 @@ _GAP = 2e-3
 _ROOM = 1.01
 
 
-class Contraction(NamedTuple):
+class Contraction:
     """‖sA‖₂ of a network.
-
-    Attributes
-    ----------
-    value : float
-        The norm, by Lanczos or, to 0.2 %, from below by a product with ``vector``.
-    upper : float
-        What it is below, given that of the network where Lanczos iterations were last taken.
-    vector : (m,) array
-        Right singular vector there, a warm start.
-    """
-
-    value: float
-    upper: float
-    vector: np.ndarray
-
-    @property
-    def bound(self) -> float:
-        """What the norm is taken to be below, with room for what Lanczos may have missed."""
-        return _ROOM * self.value
-
-
-def contraction(network: Network, near: tuple[Network, Contraction] | None, limit: float) -> Contraction:
-    """Return ‖sA‖₂ of a network.
 
     Parameters
     ----------
     network : Network
         The network.
-    near : tuple of Network and Contraction, or None
-        A network with weights nearby, and its norm.
-    limit : float
-        Where ‖sA‖₂ may be beyond this, it is found by Lanczos.
+    near : Contraction or None
+        That of a network with weights nearby.
+
+    Attributes
+    ----------
+    upper : float
+        What the norm is at most, given that Lanczos iterations have found others on the way; infinite where
+        there were none.
     """
-    operator = network.operator
-    # The equilibria need this copy too, and products with a vector take what reading the matrix takes.
-    precision = np.dtype(np.float32) if operator.fits_float32 else network.A.dtype
-    sA = operator.scaled(precision, adjoint=True)
-    vector = None
-    if near is not None:
-        other, known = near
-        vector = known.vector
-        upper = known.upper + network.s * _distance(network.A, other.A)
-        if upper < limit:
-            value = float(np.linalg.norm(sA @ vector))
-            if upper <= (1 + _GAP) * value:
-                return Contraction(value, upper, vector)
-    value, vector = operator_norm(sA, v0=vector)
-    return Contraction(value, value, vector)
+
+    def __init__(self, network: Network, near: Contraction | None = None) -> None:
+        self.network = network
+        self.upper, self._vector = np.inf, None
+        self._value = np.nan
+        if near is not None:
+            self.upper = near.upper + network.s * _distance(network.A, near.network.A)
+            self._vector = near._vector
+
+    @property
+    def value(self) -> float:
+        """The norm: by Lanczos or, to 0.2 % from below, by a product with a singular vector nearby."""
+        if np.isnan(self._value):
+            known = 0.0
+            if self._vector is not None:
+                known = float(np.linalg.norm(self._matrix() @ self._vector))
+            if self.upper <= (1 + _GAP) * known:
+                self._value = known
+            else:
+                self.measure()
+        return self._value
+
+    def measure(self) -> None:
+        """Find the norm by Lanczos."""
+        self._value, self._vector = operator_norm(self._matrix(), v0=self._vector)
+        self.upper = self._value
+
+    def _matrix(self) -> np.ndarray:
+        """Return sA in single precision, which the equilibria need too, where that has the range."""
+        operator = self.network.operator
+        single = np.dtype(np.float32) if operator.fits_float32 else self.network.A.dtype
+        return operator.scaled(single, adjoint=True)
+
+    @property
+    def bound(self) -> float:
+        """What the norm is taken to be below, with room for what Lanczos may have missed."""
+        return _ROOM * self.upper
+
+    def is_below(self, limit: float) -> bool:
+        """Whether the norm is below a limit."""
+        return bool(self.upper < limit or self.value < limit)
 
 
 def _distance(A: np.ndarray, B: np.ndarray) -> float:

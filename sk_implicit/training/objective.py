@@ -19,7 +19,7 @@ from ..adjoint import Term, vjp_at
 from ..losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
 from ..tangent import TangentFeatures
-from .contraction import Contraction, contraction
+from .contraction import Contraction
 from .tangent_system import SMALL
 
 # A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
@@ -48,7 +48,7 @@ class Point:
     value : float
         The objective, divided likewise.
     norm : Contraction
-        ‖sA‖₂ and what it takes to know that of a network nearby.
+        ‖sA‖₂, computed when it is asked for.
     """
 
     network: Network
@@ -106,7 +106,6 @@ class Objective:
         self.loss = loss
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
         self.offset = np.zeros_like(Y)
-        self.max_contraction = np.inf  # until that of the start is known
         first = self.evaluate(start.theta)
         if centred:
             self.offset = start.output(first.layers)
@@ -151,8 +150,9 @@ class Objective:
         """Compute the objective at θ, starting from the equilibrium of a point nearby or from ``Z0``."""
         theta = theta.astype(self.start.theta.dtype, copy=False)
         network = self.start.with_theta(theta)
-        known = None if near is None else (near.network, near.norm)
-        norm = contraction(network, known, self.max_contraction)
+        norm = Contraction(network, None if near is None else near.norm)
+        if not norm.upper < 1:  # a bound that says nothing
+            norm.measure()
         network.operator.norm_bound = norm.bound
         if Z0 is None and near is not None:
             Z0 = near.layers.Z
@@ -193,7 +193,7 @@ class Objective:
 
     def admits(self, point: Point) -> bool:
         """Whether a point is usable and stays within the well-posed set."""
-        return point.usable and point.contraction < self.max_contraction
+        return point.usable and point.norm.is_below(self.max_contraction)
 
     def resolved(self, point: Point) -> bool:
         """Whether the residuals leave nothing to train on."""
