@@ -108,6 +108,25 @@ def test_near_a_limit_the_norm_is_measured(lanczos):
     assert not Contraction(net.with_theta(theta), known).is_below(limit)
 
 
+def test_an_estimate_from_below_does_not_pass_for_a_bound(lanczos):
+    """The norm grows past the limit in a direction of which the vector that is known sees nothing."""
+    net = network()
+    left, values, right = np.linalg.svd(net.A)
+    values[1] = values[0] * (1 - 2e-4)
+    theta = net.theta.copy()
+    theta[: M * M] = ((left * values) @ right).ravel()
+    near = net.with_theta(theta)
+    known = Contraction(near)
+    known.measure()
+    limit = known.upper * (1 + 2e-4)
+    theta[: M * M] += (8e-4 * values[0] * np.outer(left[:, 1], right[1])).ravel()
+    found = Contraction(moved(net.with_theta(theta), 2e-4), known)
+    assert norm(found.network) > limit > found.value
+    assert len(lanczos) == 1
+    assert not found.is_below(limit)
+    assert_allclose(found.value, norm(found.network), rtol=1e-4)
+
+
 @pytest.mark.parametrize("scale", [1e-200, 1e60])
 def test_entries_out_of_the_range_of_single_precision(scale):
     net = network()

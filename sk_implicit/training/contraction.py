@@ -77,8 +77,12 @@ class Contraction:
         return _ROOM * self.upper
 
     def is_below(self, limit: float) -> bool:
-        """Whether the norm is below a limit."""
-        return bool(self.upper < limit or self.value < limit)
+        """Whether the norm is below a limit; where bounds do not tell, it is found by Lanczos."""
+        if self.upper < limit:
+            return True
+        if self.upper != self._value:
+            self.measure()
+        return self._value < limit
 
 
 def _distance(A: np.ndarray, B: np.ndarray) -> float:

@@ -76,7 +76,7 @@ def evaluate_projected(
     """Evaluate at θ with A scaled back, in place, to the largest contraction that is allowed."""
     with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
         point = objective.evaluate(theta, near=near, Z0=Z0)
-        if objective.max_contraction <= point.contraction < np.inf:
+        if not point.norm.is_below(objective.max_contraction) and point.contraction < np.inf:
             m = point.network.shape.m
             theta[: m * m] *= 0.999 * MAX_CONTRACTION / point.contraction
             point = objective.evaluate(theta, near=near)
