@@ -161,8 +161,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     loss_curve_ : list of float of length n_iter_
         The loss after each step.
     history_ : dict of lists of length n_iter_ + 1
-        ``loss``, ``squared_error`` (of the probabilities: the Brier score), ``contraction``,
-        ``step_size`` and ``validation_score`` (early stopping only), the start included.
+        ``loss``, ``squared_error`` (of the probabilities: the Brier score), ``contraction``
+        (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and ``validation_score`` (early stopping only), the start
+        included.
     alpha_ : float
         The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
     loo_score_ : float
