@@ -136,16 +136,22 @@ class LevenbergMarquardt:
         return LMState(_first_damping(objective))
 
     def step(self, objective: Objective, point: Point, state: LMState):
-        """Try steps with rising damping until one is good enough, or none is better."""
-        a = objective.alpha
+        """Take the best step that is found, and more with the same linearisation where that pays."""
         model = self._linearisation = Linearisation(objective, point, self._linearisation)
-        diagonal = model.scale
-        if diagonal == 0 or (not np.any(point.residual) and a == 0):
+        if model.scale == 0 or (not np.any(point.residual) and objective.alpha == 0):
             raise NoStep(Status.CONVERGED)
-        damping = state.damping
-        best = None
+        trial, gain, damping, shift = self._search(objective, point, model, state.damping)
+        if gain > _LINEAR_GAIN and model.factorised:
+            trial = self._correct(objective, trial, model, shift)
+        fall = _FALL if model.factorised else _FALL_BY_ITERATION
+        return trial, LMState(_next_damping(damping, gain, damping > state.damping, fall)), damping
+
+    @staticmethod
+    def _search(objective: Objective, point: Point, model: Linearisation, damping: float) -> Candidate:
+        """Try steps with rising damping until one is good enough, or none is better than the last."""
+        diagonal, best, least = model.scale, None, point.value
         while damping <= _MAX_DAMPING:
-            shift = max(a + damping * diagonal, _MIN_SHIFT * diagonal)
+            shift = max(objective.alpha + damping * diagonal, _MIN_SHIFT * diagonal)
             try:
                 delta, predicted = model.propose(objective, point, shift)
             except LinAlgError:  # K + tW⁻¹ is singular to rounding
@@ -153,27 +159,23 @@ class LevenbergMarquardt:
                 continue
             if point.value - predicted <= _RESOLUTION * point.value:
                 if best is not None:
-                    break
+                    return best
                 if shift >= _SAFE_SHIFT * diagonal:
                     raise NoStep(Status.CONVERGED)
                 damping = _MIN_DAMPING
                 continue
             trial = objective.evaluate(point.network.theta + delta, near=point)
-            gain = (point.value - trial.value) / (point.value - predicted)
-            if objective.admits(trial) and trial.value < (point if best is None else best.trial).value:
-                best = Candidate(trial, gain, damping, shift)
+            if objective.admits(trial) and trial.value < least:
+                gain = (point.value - trial.value) / (point.value - predicted)
+                best, least = Candidate(trial, gain, damping, shift), trial.value
                 if gain > _LEAST_GAIN:
-                    break
+                    return best
             elif best is not None:
-                break
+                return best
             damping = max(_RISE * damping, _MIN_DAMPING)
         if best is None:
             raise NoStep(Status.STALLED)
-        trial, gain, damping, shift = best
-        if gain > _LINEAR_GAIN and model.factorised:
-            trial = self._correct(objective, trial, model, shift)
-        fall = _FALL if model.factorised else _FALL_BY_ITERATION
-        return trial, LMState(_next_damping(damping, gain, damping > state.damping, fall)), damping
+        return best
 
     @staticmethod
     def _correct(objective: Objective, point: Point, model: Linearisation, shift: float) -> Point:
