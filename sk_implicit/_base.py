@@ -321,7 +321,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         self.alpha_ = training.penalty.relative
         if training.penalty.score is not None:
             self.loo_score_ = training.penalty.score
-        self.contraction_, _ = network.contraction(tol=1e-8)
+        self.contraction_ = network.contraction()
         self.loss_, self.equilibrium_residual_ = state.best_loss, state.equilibrium_residual
         if self.early_stopping:
             self.validation_scores_ = history.validation_score[1:]
@@ -356,7 +356,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
         self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
         self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())
-        self.contraction_, _ = network.contraction(tol=1e-8)
+        self.contraction_ = network.contraction()
         self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
 
     def _monitor(self, watch, start):

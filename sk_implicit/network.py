@@ -151,10 +151,10 @@ class Network:
         """What the layers and the equilibrium solvers need of A, made once."""
         return EquilibriumOperator(self.A, self.gamma)
 
-    def contraction(self, v0: np.ndarray | None = None, tol: float = 1e-4):
-        """Return ‖sA‖₂ and the right singular vector it was found with (see `operator_norm`)."""
-        norm, vector = operator_norm(self.A, v0=v0, tol=tol)
-        return self.s * norm, vector
+    def contraction(self) -> float:
+        """Return ‖sA‖₂ (see `operator_norm`)."""
+        norm, _ = operator_norm(self.A, tol=1e-8)
+        return self.s * norm
 
     def feature_map(self, X) -> np.ndarray:
         """Return Φ = σ(X Wᵀ)/√m, (n, m)."""

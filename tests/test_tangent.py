@@ -128,7 +128,7 @@ def test_one_adjoint_for_any_coefficients_is_the_sum_over_outputs(k):
 )
 def test_products_are_adjoint_and_the_kernel_is_their_composition(m, n, p, k, kind, gamma, seed):
     # A Gaussian A of small order can be larger than 2√m: scale γ to a certified contraction.
-    norm, _ = problem(m=m, n=1, p=p, k=k, gamma=1e-3, seed=seed).network.contraction()
+    norm = problem(m=m, n=1, p=p, k=k, gamma=1e-3, seed=seed).network.contraction()
     case = problem(m, n, p, k, kind=kind, gamma=min(gamma, 0.9e-3 / norm), seed=seed)
     rng = np.random.RandomState(seed)
     C, theta = rng.standard_normal((n, k)), rng.standard_normal(case.network.theta.size)

@@ -149,7 +149,7 @@ def _redrawn(estimator, X, end: Network) -> Network:
     else:
         start = _draw(estimator, X.shape[0], end.shape.p, end.shape.k, end.A.dtype)
         if start.shape == end.shape:
-            contraction, _ = start.contraction(tol=1e-8)
+            contraction = start.contraction()
             if abs(contraction - estimator.history_["contraction"][0]) <= 1e-3 * contraction:
                 return start
         reason = "drawn again from random_state it is another one; were parameters changed since?"
