@@ -125,10 +125,17 @@ def test_digits_are_interpolated_to_rounding_in_a_dozen_steps():
 
 
 @pytest.mark.parametrize(
-    ("noise", "alpha", "expected"),
-    [(0.5, "loo", np.float32), (0.0, "loo", np.float64), (0.5, 1e-8, np.float64), (0.5, 0.1, np.float32)],
+    ("n", "noise", "alpha", "expected"),
+    [
+        (220, 0.5, "loo", np.float32),
+        (220, 0.0, "loo", np.float64),
+        (220, 0.5, 1e-8, np.float64),
+        (220, 0.5, 0.1, np.float32),
+        (41, 0.5, 0.1, np.float32),
+        (40, 0.5, 0.1, np.float64),  # so small that it is solved to rounding
+    ],
 )
-def test_float32_serves_where_the_penalty_hides_rounding_errors(noise, alpha, expected, monkeypatch):
+def test_float32_serves_where_the_penalty_hides_rounding_errors(n, noise, alpha, expected, monkeypatch):
     seen = []
 
     def train(objective, *args, **kwargs):
@@ -138,8 +145,8 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(noise, alpha, ex
     _train = _base.train
     monkeypatch.setattr(_base, "train", train)
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((220, 2))
-    y = X @ [1.0, 2.0] + noise * rng.standard_normal(220)
+    X = rng.standard_normal((n, 2))
+    y = X @ [1.0, 2.0] + noise * rng.standard_normal(n)
     model = ImplicitReLURegressor(alpha=alpha, max_iter=3, random_state=0)
     with contextlib.suppress(ConvergenceWarning):  # warnings are errors here, raised when all is done
         model.fit(X, y)
