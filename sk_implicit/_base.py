@@ -28,12 +28,14 @@ from .network import INITS, OUTPUT_INITS, Shape, draw_network
 from .relevance import choose_inputs
 from .sampling import distinct_rows
 from .scaling import InputScaling, TargetScaling
-from .training import MESSAGES, SOLVERS, History, Objective, train
+from .training import SOLVERS, History, Objective, message, train
 from .training.penalty import choose_penalty
 from .training.tangent_system import by_iteration, precision
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
 _RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
+# Fitted attributes of a centred start, and of early stopping.
+_OF_SOME_FITS = ("A_init_", "W_init_", "U_init_", "V_init_", "validation_scores_", "best_validation_score_")
 # Where the HTML representation links to.
 _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
 # Beyond this γ a wide random network has no stable equilibrium (mean-field limit, √2).
@@ -124,8 +126,8 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             training = self._check_continues(previous, X, Y)
         start, state = training.start, training.state
 
-        self._set_scaling(training.inputs, training.target)
         objective = self._objective(training, X, Y, weights)
+        self._set_scaling(training.inputs, training.target)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
         if state is not None and training.solver != self.solver:
@@ -149,9 +151,9 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         """Return what training minimises, with the penalty chosen unless an earlier fit chose it."""
 
         def build(penalty: float) -> Objective:
-            dtype = self._training_precision(X, training, penalty)
+            dtype = self._training_precision(X, training, penalty, weights)
             objective = Objective(
-                self._augment(X).astype(dtype, copy=False),
+                training.inputs.apply(X).astype(dtype, copy=False),
                 training.target.apply(Y, X.dtype).astype(dtype, copy=False),
                 weights,
                 training.start.astype(dtype),
@@ -168,7 +170,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             objective = build(np.inf if self.alpha == "loo" else float(self.alpha))
             training.penalty = choose_penalty(objective, self.alpha, self.output_init)
             penalty = training.penalty.relative
-            if self._training_precision(X, training, penalty) != objective.Y.dtype:
+            if self._training_precision(X, training, penalty, weights) != objective.Y.dtype:
                 objective = build(penalty)
                 training.penalty = choose_penalty(objective, self.alpha, self.output_init)
         else:
@@ -176,13 +178,14 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         objective.alpha = training.penalty.absolute
         return objective
 
-    def _training_precision(self, X, training, penalty: float):
+    def _training_precision(self, X, training, penalty: float, weights):
         """Return float32 where training needs no more digits, and was not asked for more."""
         digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
         if self.solver != "lm" or digits < PREDICT_TOL[np.dtype(np.float32)]:
             return X.dtype
         n, shape = X.shape[0], training.start.shape
         inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)
+        penalty /= max(1.0, float(weights.mean()))  # large weights leave less of it
         return precision(n, shape.m, penalty, X.dtype, inexact=inexact)
 
     def _keep_network(self, objective, training):
@@ -313,6 +316,8 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         theta = state.best_theta.astype(training.start.theta.dtype, copy=False)
         network = training.start.with_theta(theta)
         self._training = training if self.warm_start else None
+        for name in _OF_SOME_FITS:
+            vars(self).pop(name, None)
         for name, value in self._attributes_of(network, training.start).items():
             setattr(self, name, value)
         self.n_iter_ = history.n_iter
@@ -326,21 +331,12 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         if self.early_stopping:
             self.validation_scores_ = history.validation_score[1:]
             self.best_validation_score_ = state.best_score
-        message = MESSAGES[state.status]
-        if message is not None:
-            warnings.warn(
-                message.format(
-                    solver=self.solver,
-                    max_iter=self.max_iter,
-                    n_iter=self.n_iter_,
-                    tol=self.tol,
-                    loss=self.loss_,
-                    contraction=self.contraction_,
-                    change=history.last_change / max(history.loss[-2:][0], np.finfo(np.float64).tiny),
-                ),
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        warning = message(
+            state, training.penalty, solver=self.solver, max_iter=self.max_iter, tol=self.tol,
+            contraction=self.contraction_,
+        )  # fmt: skip
+        if warning is not None:
+            warnings.warn(warning, ConvergenceWarning, stacklevel=4)
 
     def _attributes_of(self, network, start) -> dict:
         """Return the fitted attributes that predictions are computed from."""
@@ -355,8 +351,10 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         self._set_scaling(inputs, target)
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
         self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
-        self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(History())
         self.contraction_ = network.contraction()
+        unknown = [np.nan]  # without data
+        start = History(unknown, squared_error=unknown, contraction=[self.contraction_], step_size=unknown)
+        self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(start)
         self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
 
     def _monitor(self, watch, start):

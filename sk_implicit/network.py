@@ -53,7 +53,12 @@ class Shape(NamedTuple):
     @property
     def n_weights(self) -> int:
         """Number of weights in A, W, U and V together."""
-        return self.m * (self.m + self.p + 2 * self.k)
+        return self.n_inner + 2 * self.k * self.m
+
+    @property
+    def n_inner(self) -> int:
+        """Number of weights in A and W, which come first in the flat vector."""
+        return self.m * (self.m + self.p)
 
 
 @dataclass(frozen=True, slots=True)

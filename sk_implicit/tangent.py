@@ -292,6 +292,14 @@ def mean_kernel(left: TangentFeatures, right: TangentFeatures | None = None) -> 
     return K
 
 
+def output_kernel(tangent: TangentFeatures) -> np.ndarray:
+    """Return ΦΦᵀ + ZZᵀ, (n, n): what U and V have in the tangent kernel of every output."""
+    layers = tangent.layers
+    K = _gram(layers.Z, layers.Z)
+    K += _gram(layers.Phi, layers.Phi)
+    return K
+
+
 def mean_diagonal(tangent: TangentFeatures, weights: np.ndarray) -> float:
     """Return the weighted mean of diag K over rows and outputs: the scale of penalties and damping."""
     diagonal = tangent.kernel_diagonal().mean(axis=1, dtype=np.float64)

@@ -90,7 +90,7 @@ def test_systems_by_iteration_agree_with_those_by_factorisation(k):
     objective = goal(k)
     tangent = objective.tangent(objective.first)
     curvature, q = objective.curvature(objective.first)
-    dense = tangent_system.DenseSystem(tangent_system.joint_kernel(tangent))
+    dense = tangent_system.DenseSystem(tangent)
     kernel = tangent_system.kernel_block(tangent)
     iterative = tangent_system.IterativeSystem(tangent, kernel, 1e-12)
     expected = dense.solve(q, curvature, 0.3)

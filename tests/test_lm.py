@@ -1,6 +1,7 @@
 """Levenberg-Marquardt steps and the systems they solve, against dense algebra; interpolation of digits."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,16 +32,21 @@ def jacobian(goal, point):
 
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize(("alpha", "damping"), [(0.0, 0.3), (0.5, 0.0), (0.5, 0.3)])
-def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, monkeypatch):
-    """min over δ of Σ w (r − Jδ)² + a ‖d + δ‖² + μ ‖δ‖², by its normal equations in weight space."""
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, unit, monkeypatch):
+    """min over δ of Σ w (r − Jδ)² + a ‖d + δ‖² + Σ μ_j δ_j², by its normal equations in weight space."""
     monkeypatch.setattr(lm, "_MAX_CORRECTIONS", 0)
-    goal = objective(m=10, n=7, k=k, alpha=alpha, weights=uneven(7), tol=1e-14)
+    alpha *= unit
+    goal = objective(m=10, n=7, k=k, alpha=alpha, weights=unit * uneven(7), tol=1e-14)
     drift = 0.05 * np.random.RandomState(0).standard_normal(goal.start.theta.size)
     point = goal.evaluate(goal.start.theta + drift)
     new, _, used = LevenbergMarquardt().step(goal, point, LMState(damping))
-    mu = used * mean_diagonal(goal.tangent(point), goal.weights)
+    scale = mean_diagonal(goal.tangent(point), goal.weights) * min(1, goal.weights.mean())
+    mu = np.full(goal.start.theta.size, used * scale)
+    # U and V, in which predictions are linear, are not damped, but for what keeps a singular K regular
+    mu[goal.start.shape.n_inner :] = min(used, max(1e-4 - alpha / scale, 0)) * scale
     J, w = jacobian(goal, point), np.tile(goal.weights, k)
-    normal = (J.T * w) @ J + (alpha + mu) * np.eye(J.shape[1])
+    normal = (J.T * w) @ J + np.diag(alpha + mu)
     right = J.T @ (w * point.residual.ravel(order="F")) - alpha * drift
     delta = np.linalg.solve(normal, right)
     assert_allclose(new.network.theta - point.network.theta, delta, atol=1e-9 * np.abs(delta).max())
@@ -64,7 +70,7 @@ def test_dense_and_iterative_systems_agree_with_the_definition(k):
     root = np.tile(np.sqrt(goal.weights), k)
     S = root[:, None] * joint_kernel(tangent) * root + shift * np.eye(9 * k)
     expected = np.linalg.solve(S, b.ravel(order="F")).reshape(b.shape, order="F")
-    dense = tangent_system.DenseSystem(joint_kernel(tangent))
+    dense = tangent_system.DenseSystem(tangent)
     iterative = tangent_system.IterativeSystem(tangent, kernel_block(tangent), rtol=1e-12)
     assert_allclose(dense.solve(b, curvature, shift), expected, rtol=1e-9, atol=1e-12)
     assert_allclose(iterative.solve(b, curvature, shift), expected, rtol=1e-8, atol=1e-10)
@@ -74,6 +80,27 @@ def test_dense_and_iterative_systems_agree_with_the_definition(k):
             S_new = factor * (S - shift * np.eye(9 * k)) + new_shift * np.eye(9 * k)
             again = np.linalg.solve(S_new, b.ravel(order="F")).reshape(b.shape, order="F")
             assert_allclose(system.solve(b, rescaled, new_shift), again, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_systems_let_the_outputs_weights_move_more(k):
+    goal = objective(m=15, n=9, k=k, weights=uneven(9))
+    point, shift, ratio = goal.first, 0.7, 30.0
+    tangent = goal.tangent(point)
+    J = jacobian(goal, point)
+    D = np.ones(J.shape[1])
+    D[15 * (15 + goal.X.shape[1]) :] = ratio
+    root = np.tile(np.sqrt(goal.weights), k)
+    S = root[:, None] * ((J * D) @ J.T) * root + shift * np.eye(9 * k)
+    b = np.random.RandomState(0).standard_normal((9, k))
+    expected = np.linalg.solve(S, b.ravel(order="F")).reshape(b.shape, order="F")
+    curvature, _ = SquaredError().curvature(goal.Y, point.residual, goal.weights)
+    dense = tangent_system.DenseSystem(tangent)
+    dense.solve(b, curvature, shift)  # a factorisation of another ratio
+    assert_allclose(dense.solve(b, curvature, shift, ratio), expected, rtol=1e-8, atol=1e-12)
+    iterative = tangent_system.IterativeSystem(tangent, kernel_block(tangent), rtol=1e-12)
+    assert_allclose(iterative.solve(b, curvature, shift, ratio), expected, rtol=1e-8, atol=1e-10)
+    assert iterative.n_products <= (2 if k == 1 else 30)  # the preconditioner knows the ratio
 
 
 def test_one_output_needs_one_product_in_the_iterative_system():
@@ -154,18 +181,31 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(n, noise, alpha,
     assert model.predict(X).dtype == model.A_.dtype == np.float64
 
 
-@pytest.mark.parametrize("shift, dtype", [(1e-2, np.float32), (1e-6, np.float64)])
-def test_a_kernel_in_float32_is_factorised_so_only_far_above_its_rounding_errors(shift, dtype):
+@pytest.mark.parametrize(
+    ("shift", "weight", "ratio", "dtype"),
+    [
+        (1e-2, 1, 1, np.float32),
+        (1e-6, 1, 1, np.float64),
+        (1e-2, 1e3, 1, np.float64),
+        (1e-2, 1, 1e3, np.float64),
+    ],
+)
+def test_a_kernel_in_float32_is_factorised_so_only_far_above_its_rounding_errors(
+    shift, weight, ratio, dtype, monkeypatch
+):
     rng = np.random.RandomState(0)
     X = rng.standard_normal((60, 5))
     K = (X @ X.T).astype(np.float32)  # of rank 5: the shift alone makes the rest regular
     shift *= float(np.mean(np.diag(K)))
     b = rng.standard_normal((60, 1))
-    system = tangent_system.DenseSystem(K)
-    v = system.solve(b, Curvature(np.ones((60, 1))), shift)
+    monkeypatch.setattr(tangent_system, "joint_kernel", lambda tangent: K)
+    monkeypatch.setattr(tangent_system, "output_kernel", lambda tangent: K / 2)
+    system = tangent_system.DenseSystem(SimpleNamespace(shape=(1, 60)))
+    v = system.solve(b, Curvature(np.full((60, 1), weight**0.5)), shift, ratio)
     assert system._factor[0].dtype == dtype
     assert v.dtype == np.float64
-    expected = np.linalg.solve(K.astype(np.float64) + shift * np.eye(60), b)
+    S = weight * (1 + 0.5 * (ratio - 1)) * K.astype(np.float64) + shift * np.eye(60)
+    expected = np.linalg.solve(S, b)
     assert_allclose(v, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 
 
@@ -192,6 +232,42 @@ def test_a_step_that_gains_little_is_tried_shorter():
     new, state, damping = LevenbergMarquardt().step(scaled, scaled.first, LMState())
     assert new.value < trial.value < scaled.first.value
     assert 0 < damping <= state.damping
+
+
+# One feature, and targets that jump where only few units have their kinks.
+STEEP = np.linspace(-1.7, 1.7, 200)[:, None]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_jump_is_fitted_though_steps_in_the_features_are_short(seed):
+    y = (STEEP[:, 0] > 0).astype(float)
+    model = ImplicitReLURegressor(random_state=seed).fit(STEEP, y)
+    assert model.history_["step_size"][-1] > 0.1  # A and W hardly move in the end
+    assert model.score(STEEP, y) > 0.95
+
+
+def test_a_fit_that_falls_far_short_of_its_linearisation_says_so():
+    y = np.mod(3 * STEEP[:, 0], 1)
+    with pytest.warns(ConvergenceWarning, match=r"leaves 9\d% of the decrease.*width=numpy.inf"):
+        model = ImplicitReLURegressor(random_state=0).fit(STEEP, y)
+    assert model.score(STEEP, y) < 0.2 < model.loo_score_
+    limit = ImplicitReLURegressor(width=np.inf).fit(STEEP, y)
+    assert limit.score(STEEP, y) > 0.95
+
+
+def test_shortfall_compares_with_what_the_first_linearisation_predicts():
+    goal = objective(m=30, n=40, alpha=0.1, tol=1e-12)
+    model = lm.Linearisation(goal, goal.first, None)
+    _, promised = model.propose(goal, goal.first, goal.alpha)
+    state = run(goal, "lm", max_iter=3)
+    assert state.solver_state.promised == pytest.approx(promised, rel=1e-9)
+    start = goal.first_value
+    expected = (state.best_loss - promised) / (start - promised)
+    assert lm.shortfall(state) == pytest.approx(max(expected, 0.0), rel=1e-6, abs=1e-9)
+    state.best_loss = 0.5 * (start + promised)
+    assert lm.shortfall(state) == pytest.approx(0.5)
+    for solver in ("gd", "lbfgs"):
+        assert lm.shortfall(run(goal, solver, max_iter=3)) == 0
 
 
 def test_damping_follows_the_gain():

@@ -1,9 +1,14 @@
 """The training objective and its gradient."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import objective
+
+from sk_implicit.network import Network, Shape
+from sk_implicit.training import Objective
 
 STEP = 1e-6
 
@@ -49,6 +54,22 @@ def test_evaluation_near_a_point_is_that_from_scratch():
     near, scratch = goal.evaluate(theta, near=goal.first), goal.evaluate(theta)
     assert_allclose(near.residual, scratch.residual, atol=1e-11)
     assert_allclose(near.contraction, scratch.contraction, rtol=1e-4)
+
+
+def test_of_several_equilibria_the_one_of_a_cold_start_counts():
+    """Two units that switch each other off have an equilibrium with either; predictions start with none."""
+    shape = Shape(2, 2, 1)
+    network = Network(-3 * (1 - np.eye(2)), np.eye(2), np.ones((1, 2)), np.zeros((1, 2)), gamma=1.0)
+    X = np.array([[1.0, 0.9], [0.9, 1.0]])
+    goal = Objective(X, np.zeros((2, 1)), np.ones(2), Network.from_theta(network.theta, shape, 1.0))
+    cold = goal.first
+    assert goal.first.contraction > 1
+    other = np.where(cold.layers.Z > 0, 0, cold.layers.Phi)
+    image = np.maximum(network.s * other @ network.A.T + cold.layers.Phi, 0)
+    assert_allclose(image, other)  # an equilibrium as well
+    there = replace(cold, layers=replace(cold.layers, Z=other))
+    for options in ({"near": there}, {"near": there, "Z0": other}):
+        assert_allclose(goal.evaluate(network.theta, **options).layers.Z, cold.layers.Z, atol=1e-9)
 
 
 def test_certified_start_admits_no_uncertified_point():

@@ -175,3 +175,16 @@ def test_target_scaling_is_undone_and_weighted(n, size, shift, seed, centre):
     again = TargetScaling.of(Y[rows], np.ones(len(rows)), centre=centre)
     assert_allclose(scaling.scale, again.scale, rtol=1e-6)
     assert_allclose(scaling.mean, again.mean, rtol=1e-9, atol=1e-12 * size * (1 + abs(shift)))
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-5])
+def test_small_weights_are_trained_as_well_as_others(scale):
+    """The objective is the same when weights and penalty are scaled together, and so are the steps."""
+    X, y = regression(n=120, noise=0.5)
+    fits = [
+        ImplicitReLURegressor(60, alpha=0.003 * unit, random_state=0).fit(X, y, np.full(120, unit))
+        for unit in (1.0, scale)
+    ]
+    one, small = fits
+    assert max(one.history_["step_size"][1:]) > 0  # damped
+    assert_allclose(small.loss_curve_, one.loss_curve_, rtol=1e-3)

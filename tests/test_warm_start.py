@@ -104,6 +104,41 @@ def test_more_rows_may_come():
     assert model.score(X[40:], y[40:]) > before
 
 
+@every_solver
+def test_other_targets_are_learnt(solver):
+    """The weights that were best for the first targets are not kept for their score on those."""
+    X, y = regression()
+    model = make(solver=solver, max_iter=30, alpha=1e-3).fit(X, y)
+    before = model.loss_
+    model.fit(X, -y)
+    assert model.loss_ > before
+    assert model.score(X, -y) > 0.3 > 0 > model.score(X, y)
+
+
+def test_early_stopping_may_be_turned_off_and_on():
+    X, y = regression(n=60)
+    model = make(max_iter=2, alpha=1e-3, early_stopping=True).fit(X, y)
+    first = model.loss_
+    model.set_params(early_stopping=False, max_iter=8).fit(X, y)
+    assert model.loss_ == min(model.loss_curve_) < 0.5 * first
+    assert not hasattr(model, "validation_scores_")
+    assert not hasattr(model, "best_validation_score_")
+    model.set_params(early_stopping=True, max_iter=2).fit(X, y)
+    scores = model.validation_scores_
+    assert len(scores) == model.n_iter_ == len(model.loss_curve_)
+    n_before = np.flatnonzero(np.isnan(scores))
+    assert_array_equal(n_before, np.arange(2, 9))  # eight steps were not scored but for the last of them
+    assert model.best_validation_score_ == np.max(scores[9:])
+
+
+@pytest.mark.parametrize("output_init", ["zero", "gaussian"])
+def test_another_output_init_leaves_nothing_of_the_first(output_init):
+    X, y = regression()
+    model = make(max_iter=3, warm_start=False).fit(X, y).set_params(output_init=output_init).fit(X, y)
+    assert_array_equal(model.predict(X), clone(model).fit(X, y).predict(X))
+    assert not hasattr(model, "A_init_")
+
+
 def test_converged_fit_takes_at_most_one_more_step():
     X, y = regression()
     model = make(tol=1e-4, max_iter=50, alpha=1.0)
@@ -141,3 +176,14 @@ def test_changed_data_are_refused_in_words():
         model = make(max_iter=1).fit(X, y)
         with pytest.raises(ValueError, match=message):
             model.fit(other, target)
+
+
+def test_a_fit_that_is_refused_leaves_the_one_before():
+    X, y = regression()
+    model = make(max_iter=3, warm_start=False, early_stopping=True).fit(X, y)
+    before = model.predict(X)
+    model.set_params(output_init="zero", early_stopping=False, gamma=5.0)
+    with pytest.raises(ValueError, match="too large"):
+        model.fit(X, y)
+    assert hasattr(model, "A_init_") and hasattr(model, "validation_scores_")
+    assert_array_equal(model.predict(X), before)

@@ -12,6 +12,7 @@ from .newton_krylov import newton_krylov
 from .operators import EquilibriumOperator
 from .picard import gauss_seidel, picard, start_sweeps
 from .problem import FixedPoint, row_norms
+from .refinement import activate
 from .result import EquilibriumResult, Rows, Status
 from .stages import Stage, by_corrections, in_turn
 
@@ -41,6 +42,8 @@ _FLOOR = 8
 _LOOSE = 1e-4
 # A start that is larger than this share of the root of the largest number says nothing.
 _FAR_OFF = 1e-3
+# Units of a row that are looked at first.
+_GLANCE = 16
 # Rows with a norm beyond this or below its inverse are rescaled, for the range of float32.
 _MODERATE = 2.0**20
 
@@ -244,6 +247,7 @@ def _solve_block(
         with np.errstate(over="ignore"):
             far_off = ~(row_norms(Z) < _FAR_OFF * float(np.finfo(precision).max) ** 0.5)
         Z[far_off] = 0
+        Z[_solved_by_zero(block)] = 0  # any other start would approach it for ever
     if precision == Z.dtype:
         part = solver(block, Z, warm, tol, np.full(len(Z), max_iter))
     else:
@@ -258,6 +262,19 @@ def _solve_block(
         Z[lost] = np.clip(Z[lost], np.finfo(Z.dtype).min, np.finfo(Z.dtype).max)
         part.residual[lost], part.status[lost] = np.inf, Status.DIVERGED.value
     return part
+
+
+def _solved_by_zero(block: FixedPoint) -> np.ndarray:
+    """Return the rows that z = 0 solves, of which the residual relative to ‖z‖ says nothing."""
+
+    def image(rows, columns=slice(None)):
+        active = None if block.active is None else block.active[rows, columns]
+        c = block.c[rows, columns]
+        return activate(c, None, active, np.empty_like(c))
+
+    # most rows are told apart by few units
+    rows = np.flatnonzero(~np.any(image(slice(None), slice(_GLANCE)), axis=1))
+    return rows[~np.any(image(rows), axis=1)]
 
 
 def _checked_operator(A, gamma) -> EquilibriumOperator:

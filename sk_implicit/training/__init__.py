@@ -7,8 +7,9 @@ from .driver import NoStep, Solver, train
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .lm import LevenbergMarquardt
+from .messages import message
 from .objective import Objective
-from .records import MESSAGES, History, Progress, Status, TrainingState
+from .records import History, Progress, Status, TrainingState
 
 # Adding a solver: its file, and its line here. A factory is given the estimator's settings.
 SOLVERS: dict[str, Callable[..., Solver]] = {
@@ -19,7 +20,6 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
 }
 
 __all__ = [
-    "MESSAGES",
     "SOLVERS",
     "History",
     "NoStep",
@@ -28,5 +28,6 @@ __all__ = [
     "Solver",
     "Status",
     "TrainingState",
+    "message",
     "train",
 ]

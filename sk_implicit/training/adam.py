@@ -90,7 +90,10 @@ class Adam:
         """Return the minibatch's estimate of the gradient; Z of its rows is brought up to date."""
         tol = objective.tolerance(None)
         options: dict[str, Any] = {"tol": tol, "solver": objective.equilibrium_solver}
-        layers = network.forward(objective.X[rows], Z0=Z[rows], **options)
+        # A certified start stays near the certified set. Elsewhere there may be several equilibria, and the
+        # one that counts is that of a cold start.
+        warm = np.isfinite(objective.max_contraction)
+        layers = network.forward(objective.X[rows], Z0=Z[rows] if warm else None, **options)
         Z[rows] = layers.Z
         F = network.output(layers) - objective.offset[rows]
         residual = objective.loss.evaluate(objective.Y[rows], F).residual

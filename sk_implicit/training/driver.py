@@ -10,6 +10,9 @@ import numpy as np
 from .objective import Objective, Point
 from .records import History, Monitor, Progress, Status, TrainingState
 
+# Relative difference of scores that the tolerance of equilibria may leave.
+_SAME = 1e-2
+
 
 class Solver(Protocol):
     """What a training solver supplies.
@@ -105,6 +108,7 @@ def train(
     else:
         state = previous
         point = objective.evaluate(state.theta)
+        _rescore(state, objective, point, validate)
     try:
         if state.solver_state is None:
             state.solver_state = solver.init(objective, point)
@@ -146,6 +150,19 @@ def _iterate(objective, solver, point, state, max_iter, tol, n_iter_no_change, v
 def _score(point: Point, validate) -> float:
     """Return what decides which weights are the best: the validation score, or minus the loss."""
     return -point.value if validate is None else validate(point.network)
+
+
+def _rescore(state: TrainingState, objective: Objective, point: Point, validate) -> None:
+    """Score the best weights of earlier fits anew, where rows, targets or the kind of score have changed."""
+    scores = state.history.validation_score
+    if validate is not None and len(scores) < len(state.history.loss):
+        scores += [np.nan] * (len(state.history.loss) - len(scores))
+        scores[-1] = _score(point, validate)
+    best = point if state.best_theta is state.theta else objective.evaluate(state.best_theta)
+    score = _score(best, validate)
+    if not abs(score - state.best_score) <= _SAME * abs(score):
+        state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
+        state.equilibrium_residual = float(best.layers.result.residual.max())
 
 
 def _record(

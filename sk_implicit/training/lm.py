@@ -4,13 +4,15 @@ Around θ the network is linear with Jacobian J and distance d = θ − θ₀ to
 quadratic with curvature B = L Lᵀ and residual q in the coordinates of L (`sk_implicit.losses`; for the
 squared error L = √W and q = √w ∘ (y − f)). The damped problem
 
-    min_δ  ½ ‖q − Lᵀ J δ‖² + ½ a ‖d + δ‖² + ½ μ ‖δ‖²
+    min_δ  ½ ‖q − Lᵀ J δ‖² + ½ a ‖d + δ‖² + ½ Σ_j μ_j δ_j²
 
 has as many unknowns as the network has weights, but its solution lies in the span of the n k rows of J
-and of d. With t = a + μ and ω = a/t the optimality conditions give (normal equations, then the
-push-through identity)
+and of d. Predictions are linear in U and V: only A and W, whose steps move equilibria and kinks, need the
+damping, μ_j = μ, and next to none is left for U and V where the loss is quadratic. However large μ, there is
+thus a step that fits the outputs to the features as they are. With t = a + μ, t_j = a + μ_j, D = diag(t/t_j)
+and ω = a/t the optimality conditions give (normal equations, then the push-through identity)
 
-    (LᵀKL + t I) v = q + ω Lᵀ J d,      δ = −ω d + Jᵀ L v,      q − Lᵀ J δ = t v,
+    (Lᵀ J D Jᵀ L + t I) v = q + ω Lᵀ J D d,      δ = D (Jᵀ L v − ω d),      q − Lᵀ J δ = t v,
 
 the last of which predicts the new loss at no cost, and so the gain: the ratio of the actual to the predicted
 decrease. A step can be taken when the objective falls and the equilibrium stays well-posed. While none
@@ -29,7 +31,7 @@ from scipy.linalg import LinAlgError
 from ..tangent import TangentFeatures, mean_diagonal
 from .driver import NoStep
 from .objective import Objective, Point
-from .records import Status
+from .records import Status, TrainingState
 from .tangent_system import (
     DENSE_LIMIT,
     DenseSystem,
@@ -57,16 +59,27 @@ _LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
 _FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES = 0.5, 0.05
 # Accuracy of the Jacobian, relative: a step that is off by as much is nearly as good.
 _ACCURACY = 3e-2
-# K is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
-# is beyond doubt from the second on (equal rows with different targets make K singular).
-_MIN_SHIFT, _SAFE_SHIFT = 1e-14, 1e-9
+# S is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
+# is beyond doubt from the second on (equal rows with different targets make K singular). A damped step has
+# at least the third for U and V: without any they would soon interpolate, far from the start.
+_MIN_SHIFT, _SAFE_SHIFT, _OUTPUT_SHIFT = 1e-14, 1e-9, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class LMState:
-    """Damping μ relative to the mean of diag K, carried from step to step."""
+    """What is carried from step to step.
+
+    Attributes
+    ----------
+    damping : float
+        μ, relative to the mean of diag S.
+    promised : float
+        The objective that the network linearised at its start predicts for its first step, undamped in most
+        problems: what training would reach if features did not move. NaN for a loss that is not quadratic.
+    """
 
     damping: float = 0.0
+    promised: float = np.nan
 
 
 class Candidate(NamedTuple):
@@ -95,7 +108,10 @@ class Linearisation:
         self.tangent: TangentFeatures = objective.tangent(
             point, near=None if previous is None else previous.tangent, tol=_ACCURACY
         )
-        self.scale = mean_diagonal(self.tangent, objective.weights)
+        # weights below one make S small, as one of many rows; those above stand for rows that are there twice
+        weight = min(1.0, float(objective.weights.mean()))
+        self.scale = weight * mean_diagonal(self.tangent, objective.weights)
+        self.least = np.inf  # objective predicted for any step
         self._previous = None if previous is None else previous._system
         self._system: TangentSystem | None = None
 
@@ -110,16 +126,26 @@ class Linearisation:
             self._system = tangent_system(self.tangent, self._previous, exact=objective.loss.quadratic)
             self._previous = None
         curvature, q = objective.curvature(point)
+        linear = objective.loss.quadratic and self._system.weighs_outputs
+        ratio = self._ratio(objective, shift) if linear else 1.0
+        outputs = slice(objective.start.shape.n_inner, None)
         drift = point.network.theta - objective.start.theta
-        omega = objective.alpha / shift
-        b = q + omega * curvature.root_t(self.tangent.jvp(drift)) if omega > 0 else q
-        v = self._system.solve(b, curvature, shift)
+        pull = (objective.alpha / shift) * drift
+        pull[outputs] *= ratio
+        b = q + curvature.root_t(self.tangent.jvp(pull)) if objective.alpha > 0 else q
+        v = self._system.solve(b, curvature, shift, ratio)
         delta = self.tangent.vjp(curvature.root(v).astype(drift.dtype, copy=False))
-        if omega > 0:
-            delta -= omega * drift
+        delta[outputs] *= ratio
+        delta -= pull
         drift += delta
         change = 0.5 * (np.sum((shift * v) ** 2) - np.sum(q**2)) / objective.total_weight
-        return delta, point.data_value + float(change) + objective.penalty(drift)
+        predicted = point.data_value + float(change) + objective.penalty(drift)
+        self.least = min(self.least, predicted)
+        return delta, predicted
+
+    def _ratio(self, objective: Objective, shift: float) -> float:
+        """Return the shift of A and W over that of U and V."""
+        return shift / min(shift, max(objective.alpha, _OUTPUT_SHIFT * self.scale))
 
 
 class LevenbergMarquardt:
@@ -141,10 +167,13 @@ class LevenbergMarquardt:
         if model.scale == 0 or (not np.any(point.residual) and objective.alpha == 0):
             raise NoStep(Status.CONVERGED)
         trial, gain, damping, shift = self._search(objective, point, model, state.damping)
+        at_start = objective.loss.quadratic and point.value == objective.first_value
+        promised = model.least if at_start else state.promised
         if gain > _LINEAR_GAIN and model.factorised:
             trial = self._correct(objective, trial, model, shift)
         fall = _FALL if model.factorised else _FALL_BY_ITERATION
-        return trial, LMState(_next_damping(damping, gain, damping > state.damping, fall)), damping
+        damping_next = _next_damping(damping, gain, damping > state.damping, fall)
+        return trial, LMState(damping_next, promised), damping
 
     @staticmethod
     def _search(objective: Objective, point: Point, model: Linearisation, damping: float) -> Candidate:
@@ -192,6 +221,17 @@ class LevenbergMarquardt:
             if point.value > 0.5 * previous.value:
                 return point
         return point
+
+
+def shortfall(state: TrainingState) -> float:
+    """Return what training left of the decrease that the network linearised at its start promised, a share.
+
+    0 where nothing is known of it.
+    """
+    if not isinstance(state.solver_state, LMState) or np.isnan(state.solver_state.promised):
+        return 0.0
+    start, promised = state.history.loss[0], state.solver_state.promised
+    return max((state.best_loss - promised) / (start - promised), 0.0) if start > promised else 0.0
 
 
 def _first_damping(objective: Objective) -> float:

@@ -107,14 +107,17 @@ class NystroemSystem:
         ε of the module's head, and the most iterations.
     """
 
+    weighs_outputs = False
+
     def __init__(
         self, tangent: TangentFeatures, factor: NystroemFactor, rtol: float = RTOL, max_iter: int = MAX_ITER
     ):
         self.tangent, self.factor, self.rtol, self.max_iter = tangent, factor, rtol, max_iter
         self.n_products = 0
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), to a relative duality gap of ``rtol``²."""
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), to a relative duality gap of ``rtol``²; ratio is 1."""
+        assert ratio == 1, "the preconditioner is for weights that all have the same shift"
         dtype = self.tangent.dtype
         least = _LEAST * float(np.linalg.norm(b))
 

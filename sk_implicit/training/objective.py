@@ -27,6 +27,8 @@ MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
+# What is asked at most where no equilibrium is certified: rounding errors may grow there.
+_UNCERTIFIED = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,11 @@ class Objective:
         return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
 
     def evaluate(self, theta: np.ndarray, near: Point | None = None, Z0: np.ndarray | None = None) -> Point:
-        """Compute the objective at θ, starting from the equilibrium of a point nearby or from ``Z0``."""
+        """Compute the objective at θ.
+
+        Where the equilibrium is certified to be the only one, its solution starts from that of a point
+        nearby or from ``Z0``.
+        """
         theta = theta.astype(self.start.theta.dtype, copy=False)
         network = self.start.with_theta(theta)
         norm = Contraction(network, None if near is None else near.norm)
@@ -156,7 +162,11 @@ class Objective:
         network.operator.norm_bound = norm.bound
         if Z0 is None and near is not None:
             Z0 = near.layers.Z
-        layers = network.forward(self.X, tol=self.tolerance(near), solver=self.equilibrium_solver, Z0=Z0)
+        certified = norm.bound < 1
+        if not certified:
+            Z0 = None  # there may be several equilibria: the one that predictions find, too
+        tol = self.tolerance(near) if certified else max(self.tolerance(near), _UNCERTIFIED)
+        layers = network.forward(self.X, tol=tol, solver=self.equilibrium_solver, Z0=Z0)
         return self._assemble(network, layers, norm)
 
     def predictions(self, point: Point) -> np.ndarray:

@@ -21,35 +21,6 @@ class Status(Enum):
     INTERRUPTED = "interrupted"
 
 
-# What a user is told; `{...}` is filled by the estimator. None: nothing to tell.
-MESSAGES: dict[Status, str | None] = {
-    Status.CONVERGED: None,
-    Status.EARLY_STOPPED: None,
-    Status.STOPPED: None,
-    Status.MAX_ITER: (
-        "Training with solver={solver!r} stopped at max_iter={max_iter} before the loss settled: its "
-        "last step still changed it by {change:.1e} of itself (tol={tol:g}). Increase max_iter, or "
-        "set warm_start=True and call fit again to continue."
-    ),
-    Status.STALLED: (
-        "Training with solver={solver!r} stopped after {n_iter} steps: no step was found that lowers "
-        "the loss and keeps the equilibrium well-posed. The parameters are the best that were reached "
-        "(loss {loss:.3e}, contraction {contraction:.3f}). If the contraction is close to 1, use a "
-        "smaller gamma or a larger alpha; otherwise the loss is at the limit of the floating-point "
-        "precision, and float64 input or a tighter equilibrium_tol gets further."
-    ),
-    Status.DIVERGED: (
-        "Training with solver={solver!r} diverged after {n_iter} steps; the best parameters seen were "
-        "kept (loss {loss:.3e}, contraction {contraction:.3f}). The learning rate is too large: use "
-        "learning_rate='auto' or a smaller number. A contraction of 1 or more asks for a smaller gamma, too."
-    ),
-    Status.INTERRUPTED: (
-        "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
-        "{loss:.3e}). Set warm_start=True and call fit again to continue."
-    ),
-}
-
-
 @dataclass(slots=True)
 class History:
     """What every step of training left behind, whatever the solver; entry 0 is the start.

@@ -6,11 +6,14 @@ the root L (see `sk_implicit.losses`),
     (S + t I) v = b,     S = Lᵀ K L,
 
 which stays well scaled for any positive weights, and where the curvature vanishes. For the squared error
-L is √W. Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by
-it through J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT`
-rows, and for a loss that is not quadratic, they go as far as a duality gap and as
-`sk_implicit.training.nystroem` says: a curvature that will have changed after the step is not worth more. For
-several outputs of the squared error they go as follows.
+L is √W. Where U and V may move more than A and W, in the ratio ϱ of their shifts, K stands for J D Jᵀ with
+D = ϱ for U and V and 1 for the others: K plus (ϱ − 1)(ΦΦᵀ + ZZᵀ) in every output's block.
+
+Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by it through
+J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT` rows, and for
+a loss that is not quadratic, they go as far as a duality gap and as `sk_implicit.training.nystroem` says: a
+curvature that will have changed after the step is not worth more. For several outputs of the squared error
+they go as follows.
 
 Their preconditioner rests on two facts. At the random start the outputs' kernels are equal and the blocks
 between outputs 0, both up to O(1/√m), and training moves them little: one n × n kernel stands for all.
@@ -21,13 +24,14 @@ And with L = diag(ℓ) Π, Π a projection, Π (Λ + t I)⁻¹ Π is close to (�
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from ..losses import Curvature
-from ..tangent import TangentFeatures, joint_kernel, kernel_block
+from ..tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
 from .nystroem import (
     N_LANDMARKS,
     RTOL,
@@ -53,10 +57,34 @@ _RTOL, _MAX_ITER = 1e-6, 500
 
 
 class TangentSystem(Protocol):
-    """The systems of one linearisation, for any right-hand side, curvature and shift."""
+    """The systems of one linearisation, for any right-hand side, curvature and shift.
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k); raise LinAlgError where it is singular."""
+    Attributes
+    ----------
+    weighs_outputs : bool
+        Whether ``ratio`` may be other than 1.
+    """
+
+    weighs_outputs: bool
+
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), K = J D Jᵀ; raise LinAlgError if singular."""
+
+
+class Key(NamedTuple):
+    """What a factorisation was made for."""
+
+    curvature: Curvature
+    shift: float
+    ratio: float
+
+    def is_that_of(self, other: Key | None) -> bool:
+        """Whether a factorisation made for ``other`` serves."""
+        return (
+            other is not None
+            and self[1:] == other[1:]
+            and np.array_equal(self.curvature.scale, other.curvature.scale)
+        )  # the direction follows from the scale
 
 
 class DenseSystem:
@@ -66,24 +94,44 @@ class DenseSystem:
 
     Parameters
     ----------
-    K : (k n, k n) array
-        Tangent kernel over all outputs, output by output.
+    tangent : TangentFeatures
+        The Jacobian's factors.
     """
 
-    def __init__(self, K: np.ndarray):
-        self.K = K
-        self._least_single = _SINGLE_PENALTY * float(np.mean(K.diagonal(), dtype=np.float64))
-        self._factor: tuple | None = None
-        self._of: tuple[Curvature, float] | None = None
+    weighs_outputs = True
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k)."""
-        if self._factor is None or not _same(self._of, curvature, shift):
-            single = self.K.dtype == np.float32 and shift >= self._least_single
-            S = _congruent(self.K, curvature, np.float32 if single else np.float64)
+    def __init__(self, tangent: TangentFeatures):
+        self.tangent = tangent
+        self.K = joint_kernel(tangent)
+        self._least_single = _SINGLE_PENALTY * float(np.mean(self.K.diagonal(), dtype=np.float64))
+        self._factor: tuple | None = None
+        self._of: Key | None = None
+
+    @cached_property
+    def _of_outputs(self) -> np.ndarray:
+        return output_kernel(self.tangent)
+
+    def _weighted(self, ratio: float, dtype) -> np.ndarray:
+        """Return J D Jᵀ, (k n, k n), in the given precision if it is not K."""
+        if ratio == 1:
+            return self.K
+        k, n = self.tangent.shape
+        K, added = self.K.astype(dtype), (ratio - 1) * self._of_outputs.astype(dtype)
+        for c in range(k):
+            K[c * n : (c + 1) * n, c * n : (c + 1) * n] += added
+        return K
+
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), with K = J D Jᵀ."""
+        key = Key(curvature, shift, ratio)
+        if self._factor is None or not key.is_that_of(self._of):
+            least = self._least_single * ratio * max(1.0, float(np.mean(curvature.scale**2)))
+            single = self.K.dtype == np.float32 and shift >= least
+            dtype = np.float32 if single else np.float64
+            S = _congruent(self._weighted(ratio, dtype), curvature, dtype)
             S.flat[:: len(S) + 1] += shift
             self._factor = cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
-            self._of = (curvature, shift)
+            self._of = key
         right = b.ravel(order="F").astype(self._factor[0].dtype, copy=False)
         v = cho_solve(self._factor, right, check_finite=False)
         return v.astype(b.dtype, copy=False).reshape(b.shape, order="F")
@@ -102,23 +150,30 @@ class IterativeSystem:
         Relative residual of solutions.
     """
 
+    weighs_outputs = True
+
     def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL):
         self.tangent, self.kernel, self.rtol = tangent, kernel, rtol
         self.n_products = 0
         self._precondition: Callable | None = None
-        self._of: tuple[Curvature, float] | None = None
+        self._of: Key | None = None
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k)."""
-        if not _same(self._of, curvature, shift):
-            self._precondition = shared_preconditioner(self.kernel, curvature, shift)
-            self._of = (curvature, shift)
-        dtype = self.tangent.dtype
+    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
+        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), with K = J D Jᵀ."""
+        key = Key(curvature, shift, ratio)
+        if not key.is_that_of(self._of):
+            kernel = self.kernel
+            if ratio != 1:
+                kernel = kernel + (ratio - 1) * output_kernel(self.tangent)
+            self._precondition = shared_preconditioner(kernel, curvature, shift)
+            self._of = key
+        dtype, n_inner = self.tangent.dtype, self.tangent.network.shape.n_inner
 
         def product(V):
             self.n_products += 1
-            C = curvature.root(V).astype(dtype, copy=False)
-            return curvature.root_t(self.tangent.jvp(self.tangent.vjp(C))) + shift * V
+            theta = self.tangent.vjp(curvature.root(V).astype(dtype, copy=False))
+            theta[n_inner:] *= ratio
+            return curvature.root_t(self.tangent.jvp(theta)) + shift * V
 
         limit = self.rtol * np.linalg.norm(b)
 
@@ -167,7 +222,7 @@ def tangent_system(
     """
     n_outputs, n = tangent.shape
     if n_outputs * n <= DENSE_LIMIT:
-        return DenseSystem(joint_kernel(tangent))
+        return DenseSystem(tangent)
     if by_iteration(n, n_outputs, exact):
         n_landmarks = N_LANDMARKS if n > FACTOR_LIMIT else _FEW_LANDMARKS
         factor = NystroemFactor.of(tangent, n_landmarks)
@@ -204,13 +259,6 @@ def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dty
     """
     noisy = penalty >= _SINGLE_PENALTY and n * m > SMALL
     return np.dtype(np.float32 if inexact or noisy else dtype)
-
-
-def _same(cached, curvature: Curvature, shift: float) -> bool:
-    """Whether a factorisation is that of this curvature and shift."""
-    return (
-        cached is not None and cached[1] == shift and np.array_equal(cached[0].scale, curvature.scale)
-    )  # the direction follows from the scale
 
 
 def _congruent(K: np.ndarray, curvature: Curvature, dtype) -> np.ndarray:

@@ -1,0 +1,85 @@
+"""What a user is told of how training ended."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .lm import shortfall
+from .penalty import Penalty
+from .records import Status, TrainingState
+
+# Shares of the decrease promised by the linearised start that training may not leave in silence: in any case,
+# and where it explains less of the rows it was shown than the linearised network does of rows left out.
+_MOST_LEFT, _MOST_LEFT_OF_WORSE = 0.5, 0.1
+# A larger ``tol`` asks for an early end.
+_FINE = 1e-4
+# What a user is told; `{...}` is filled in. There is nothing to tell of other ends.
+_MESSAGES = {
+    Status.MAX_ITER: (
+        "Training with solver={solver!r} stopped at max_iter={max_iter} before the loss settled: its "
+        "last step still changed it by {change:.1e} of itself (tol={tol:g}). Increase max_iter, or "
+        "set warm_start=True and call fit again to continue."
+    ),
+    Status.STALLED: (
+        "Training with solver={solver!r} stopped after {n_iter} steps: no step was found that lowers "
+        "the loss and keeps the equilibrium well-posed. The parameters are the best that were reached "
+        "(loss {loss:.3e}, contraction {contraction:.3f}). If the contraction is close to 1, use a "
+        "smaller gamma or a larger alpha; otherwise the loss is at the limit of the floating-point "
+        "precision, and float64 input or a tighter equilibrium_tol gets further."
+    ),
+    Status.DIVERGED: (
+        "Training with solver={solver!r} diverged after {n_iter} steps; the best parameters seen were "
+        "kept (loss {loss:.3e}, contraction {contraction:.3f}). The learning rate is too large: use "
+        "learning_rate='auto' or a smaller number. A contraction of 1 or more asks for a smaller gamma, too."
+    ),
+    Status.INTERRUPTED: (
+        "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
+        "{loss:.3e}). Set warm_start=True and call fit again to continue."
+    ),
+}
+
+# The same for training that converged, but at a loss far above what the linearised start promises.
+_FALLS_SHORT = (
+    "Training with solver={solver!r} came to rest after {n_iter} steps, at a loss of {loss:.3g}. That leaves "
+    "{left:.0%} of the decrease that the network linearised at its start promises: the target asks for so "
+    "sharp a function that only short steps lower the loss. Use width=numpy.inf, which takes no such steps, "
+    "or ask for less of a fit (a larger alpha)."
+)
+
+
+def message(
+    state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float
+) -> str | None:
+    """Return the warning that is due, or None.
+
+    Parameters
+    ----------
+    state : TrainingState
+        How training ended, and where.
+    penalty : Penalty
+        The penalty it had.
+    solver, max_iter, tol
+        Parameters of the estimator.
+    contraction : float
+        ‖sA‖₂ of the network that is kept.
+    """
+    text = _MESSAGES.get(state.status)
+    if state.status is Status.CONVERGED and tol <= _FINE and _falls_short(state, penalty):
+        text = _FALLS_SHORT
+    if text is None:
+        return None
+    history = state.history
+    before = max(history.loss[-2:][0], np.finfo(np.float64).tiny)
+    return text.format(
+        solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
+        loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
+    )  # fmt: skip
+
+
+def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
+    """Whether much less was reached than the network linearised at its start promised."""
+    left, errors = shortfall(state), state.history.squared_error
+    if left <= _MOST_LEFT_OF_WORSE:
+        return False
+    explained = 1 - min(errors) / errors[0]
+    return left > _MOST_LEFT or (penalty.score is not None and explained < penalty.score)
