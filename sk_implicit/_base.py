@@ -317,7 +317,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         network = training.start.with_theta(theta)
         self._training = training if self.warm_start else None
         for name in _OF_SOME_FITS:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         for name, value in self._attributes_of(network, training.start).items():
             setattr(self, name, value)
         self.n_iter_ = history.n_iter

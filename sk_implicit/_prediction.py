@@ -6,13 +6,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._infinite_width import InfiniteWidth
 from ._row_blocks import map_rows, network_equilibria, network_outputs
 from .network import Network
-from .scaling import InputScaling, TargetScaling
+from .scaling import InputScaling, TargetScaling, brought_near, taken_back
 
 # Entries of an (n, m) block: a few tens of MB at any width and number of rows.
 _BLOCK_ENTRIES = 2_000_000
@@ -45,6 +46,14 @@ class Prediction(InfiniteWidth):
         """Return what the network sees of X."""
         return self._inputs.apply(X)
 
+    def _augment_near(self, X):
+        """Return what the network sees of X, and what far rows are divided by, as `brought_near`.
+
+        At finite depth no row is: those whose layers overflow are warned of.
+        """
+        X = self._augment(X)
+        return brought_near(X) if np.isinf(self.depth_) else (X, None)
+
     def _unscale(self, F):
         """Return predictions on the user's scale."""
         return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
@@ -58,9 +67,17 @@ class Prediction(InfiniteWidth):
     def _validate_X(self, X):
         """Check X against what was fitted and return it as floats, CSR where sparse."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         fitted = self.X_fit_ if self.width_ == np.inf else self.A_
-        return X.astype(fitted.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # sums of large numbers, and rounding them
+            X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+            rounded = X.astype(fitted.dtype, copy=False)
+        if rounded is not X and not np.isfinite(rounded.data if issparse(X) else rounded).all():
+            raise ValueError(
+                f"X reaches {float(abs(X).max()):.3g}, but {fitted.dtype}, the precision that this "
+                f"{type(self).__name__} was fitted in, ends at {np.finfo(fitted.dtype).max:.3g}. Rescale X, "
+                "or fit on float64 input."
+            )
+        return rounded
 
     def _networks(self) -> list[Network]:
         """Return the fitted network and, with a centred start, the start."""
@@ -72,9 +89,9 @@ class Prediction(InfiniteWidth):
 
     def _raw_predict(self, X) -> np.ndarray:
         """Return f(x; θ), less f(x; θ₀) with a centred start, on the scaled targets, (n, k)."""
-        X = self._augment(X)
+        X, exponents = self._augment_near(X)
         if self.width_ == np.inf:
-            return self._predict_limit(X)
+            return taken_back(self._predict_limit(X), exponents)
         network, *start = self._networks()
         F, missed = self._evaluate(network, X)
         for other in start:
@@ -82,7 +99,7 @@ class Prediction(InfiniteWidth):
             F -= F0
             missed |= missed_at_start
         self._warn_missed(missed, stacklevel=3)
-        return F
+        return taken_back(F, exponents)
 
     def _evaluate(self, network: Network, X) -> tuple[np.ndarray, np.ndarray]:
         """Return the network's output, (n, k), and the rows whose equilibrium was missed, (n,)."""
@@ -148,9 +165,9 @@ class Prediction(InfiniteWidth):
             The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``; with ``depth=L``, z_L of
             the recursion z_l = σ(γ/√m · A z_{l−1} + φ(x)) from z_0 = 0.
         """
-        X = self._augment(self._validate_X(X))
+        X, exponents = self._augment_near(self._validate_X(X))
         self._require_finite("equilibrium(X)")
         network = self._networks()[0]
         Z, missed = self._gather(network_equilibria, network, X, network.shape.m)
         self._warn_missed(missed, stacklevel=2)
-        return Z
+        return taken_back(Z, exponents)

@@ -10,6 +10,7 @@ from ._base import BaseImplicitReLU
 from .adjoint import Term
 from .equilibrium import EquilibriumResult, Status
 from .network import Layers, Network
+from .scaling import brought_near, taken_back
 from .tangent import TangentFeatures
 from .uncertainty import Posterior, limit_posterior, limit_variance, tangent_posterior, tangent_variance
 
@@ -41,10 +42,21 @@ class PredictiveUncertainty(BaseImplicitReLU):
         self._posterior = posterior.to_arrays()
         self.noise_std_ = np.sqrt(posterior.noises) * self.y_scale_
 
-    def _predictive_variance(self, X) -> np.ndarray:
-        """Return the variance of new observations on the scaled targets, (n, k), in blocks of rows."""
-        X = self._augment(X)
+    def _predictive_std(self, X) -> np.ndarray:
+        """Return the standard deviation of new observations on the scaled targets, (n, k)."""
+        X, exponents = brought_near(self._augment(X))
         posterior = Posterior.from_arrays(self._posterior)
+        variance = self._function_variance(posterior, X)
+        std = np.sqrt(variance + posterior.noises)
+        if exponents is None:
+            return std
+        far = exponents > 0
+        function = taken_back(np.sqrt(variance[far]), exponents[far])
+        std[far] = np.hypot(function, np.sqrt(posterior.noises))
+        return std
+
+    def _function_variance(self, posterior: Posterior, X) -> np.ndarray:
+        """Return the variance of the function at augmented rows, (n, k), in blocks of rows."""
         variance = np.empty((X.shape[0], len(posterior.amplitudes)))
         if self.width_ == np.inf:
             for rows in self._limit_blocks(X.shape[0]):

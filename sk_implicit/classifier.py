@@ -300,7 +300,13 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             totals = np.bincount(codes, weights, minlength=len(classes))
             shares = totals / totals.sum() * np.count_nonzero(totals)
             return np.divide(1, shares, out=np.ones_like(shares), where=shares > 0)
-        return compute_class_weight(self.class_weight, classes=classes, y=classes[codes])
+        values = compute_class_weight(self.class_weight, classes=classes, y=classes[codes])
+        if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+            raise ValueError(
+                f"class_weight must give finite weights >= 0, not all of them 0; got "
+                f"{dict(zip(classes.tolist(), values.tolist()))}. Use 0 to leave a class out, or 'balanced'."
+            )
+        return values
 
     def _check_same_problem(self, classes) -> None:
         """Refuse to continue a fit with other classes or another loss."""
@@ -365,7 +371,11 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     def _outputs(self, X) -> np.ndarray:
         """Return the network's outputs, (n, 1) or (n, n_classes)."""
-        return self._unscale(self._raw_predict(self._validate_X(X)))
+        X = self._validate_X(X)
+        with np.errstate(over="ignore"):
+            F = self._unscale(self._raw_predict(X))
+        largest = np.finfo(F.dtype).max / 4
+        return np.clip(F, -largest, largest)  # infinite scores would have no probabilities
 
     def decision_function(self, X) -> np.ndarray:
         """Return the scores that decide between the classes.

@@ -56,7 +56,8 @@ _TOL, _MAX_ITER, _MAX_HALVINGS = 1e-11, 100, 20
 _RTOL, _MAX_PRODUCTS = 1e-3, 200
 # ε: how far targets are softened.
 SOFTENING = 1e-3
-# Least penalty, relative to the mean of diag K: separable classes have no minimum without one.
+# Least penalty, relative to the means of diag K and of the weights: separable classes have no minimum
+# without one.
 _LEAST_PENALTY = 1e-8
 
 
@@ -100,8 +101,8 @@ def fit_logistic_limit(
     gamma : float
         Scale γ, below √2.
     alpha : float or "loo"
-        Penalty relative to the weighted mean of diag K, raised to 1e-8. "loo" minimises the approximate
-        leave-one-out loss, on a fixed random sample of rows where there are many.
+        Penalty relative to the weighted mean of diag K, raised to 1e-8 times the mean weight. "loo" minimises
+        the approximate leave-one-out loss, on a fixed random sample of rows where there are many.
     """
     Y = Y + SOFTENING * (1 / max(Y.shape[1], 2) - Y)
     landmarks = choose_landmarks(len(Y))
@@ -126,6 +127,8 @@ def fit_newton(
         The penalty, absolute.
     """
     factor, V = _features(kernel, landmarks, len(Y))
+    unit = float(weights.mean())  # a common factor of weights and penalty changes nothing
+    weights, a = weights / unit, a / unit
     a = max(a, _LEAST_PENALTY * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
     beta = np.zeros((V.shape[1], Y.shape[1]))
     total = float(weights.sum())

@@ -323,7 +323,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         -------
         model : ImplicitReLURegressor
             Fitted, with ``warm_start=True``: ``fit`` trains it further from here, as an implicit
-            network whose A is free. Its width is one more than all hidden units together.
+            network whose A is free. Its width is one more than all hidden units together. ``history_`` has
+            the one entry of the start, of which only the contraction is known; the rest is NaN, as ``loss_``.
 
         Raises
         ------
@@ -399,7 +400,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         y = F.ravel() if self._flat_y else F
         if not return_std:
             return y
-        std = (np.sqrt(self._predictive_variance(X)) * self.y_scale_).astype(F.dtype, copy=False)
+        std = (self._predictive_std(X) * self.y_scale_).astype(F.dtype, copy=False)
         return y, std.ravel() if self._flat_y else std
 
 

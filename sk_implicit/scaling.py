@@ -13,6 +13,8 @@ from .encoding import PiecewiseLinear, dense
 _BLOCK_ROWS = 4096
 # Least share of the bias in the mean square of a row, where the features' means leave no need of one.
 _LEAST_BIAS = 0.01
+# Entries of x̃ beyond this are brought near: those of the fit are about 1, and kernels hold their squares.
+_FAR = 2.0**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,51 @@ class InputScaling:
             constant = sparse.csr_array(np.full((X.shape[0], 1), self.bias, dtype=X.dtype))
             return sparse.csr_array(sparse.hstack([X, constant], dtype=X.dtype))
         out = np.empty((X.shape[0], X.shape[1] + (self.bias != 0)), dtype=X.dtype)
-        np.divide(X, self.scale, out=out[:, : X.shape[1]], casting="same_kind")
+        with np.errstate(over="ignore"):  # `brought_near` looks for it
+            np.divide(X, self.scale, out=out[:, : X.shape[1]], casting="same_kind")
         out[:, X.shape[1] :] = self.bias
         return out
+
+
+def brought_near(X):
+    """Return rows x̃ divided by powers of two where they are far from those of any fit, and the exponents.
+
+    Networks and their standard deviations are positively homogeneous in x̃, bias included: what they are at
+    such a row is what they are at the divided one, times the power, and no square of it overflows.
+
+    Parameters
+    ----------
+    X : (n, p) array or CSR array
+        Rows as the network sees them.
+
+    Returns
+    -------
+    X : (n, p) array or CSR array
+        The same array where no row is far.
+    exponents : (n,) int array or None
+        None where no row is far.
+    """
+    largest = max(float(X.max()), -float(X.min())) if X.shape[0] else 0.0
+    if largest <= _FAR:
+        return X, None
+    if not np.isfinite(largest):
+        raise ValueError(
+            f"X has entries that, divided by input_scale_, are beyond the range of {X.dtype}: expected rows "
+            "on the scale of those of the fit. Rescale X."
+        )
+    sizes = abs(X).max(axis=1)
+    sizes = sizes.toarray().ravel() if sparse.issparse(sizes) else sizes
+    exponents = np.where(sizes > _FAR, np.frexp(sizes)[1], 0)
+    if sparse.issparse(X):
+        X = X.copy()
+        X.data = np.ldexp(X.data, -np.repeat(exponents, np.diff(X.indptr)))
+        return X, exponents
+    return np.ldexp(X, -exponents[:, None]), exponents
+
+
+def taken_back(F: np.ndarray, exponents: np.ndarray | None) -> np.ndarray:
+    """Return what is homogeneous at rows from `brought_near`, (n, k), for the rows as they were."""
+    return F if exponents is None else np.ldexp(F, exponents[:, None])
 
 
 @dataclass(frozen=True, slots=True)

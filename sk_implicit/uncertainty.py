@@ -65,7 +65,7 @@ class Posterior:
     noises: np.ndarray
 
     def variance(self, cross: list[np.ndarray], diagonals: list[np.ndarray]) -> np.ndarray:
-        """Return the variance of new observations, (r, k): of the function, and of the noise around it.
+        """Return the variance of the function, (r, k); that of a new observation has the noise in it as well.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class Posterior:
             k(x, x) of the new rows, one for each system.
         """
         parts = [s.variance(k, d) for s, k, d in zip(self.systems, cross, diagonals)]
-        return np.stack(parts, axis=1) * self.amplitudes + self.noises
+        return np.stack(parts, axis=1) * self.amplitudes
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return plain arrays, for an estimator to keep."""
@@ -220,14 +220,14 @@ def _calibrated(systems, left_out, weights) -> Posterior:
 
 
 def tangent_variance(posterior: Posterior, spanning: TangentFeatures, new: TangentFeatures) -> np.ndarray:
-    """Return the variance of new observations, (r, k), for the Jacobian on their rows."""
+    """Return the variance of the function at new rows, (r, k), for the Jacobian on them."""
     outputs = range(len(posterior.systems))
     cross = [kernel_block(new, spanning, c).astype(np.float64, copy=False) for c in outputs]
     return posterior.variance(cross, list(new.kernel_diagonal().T))
 
 
 def limit_variance(posterior: Posterior, X_p, X, *, gamma: float) -> np.ndarray:
-    """Return the variance of new observations, (r, k), given the landmarks' and the new augmented rows."""
+    """Return the variance of the function, (r, k), given the landmarks' and the new augmented rows."""
     X = X.astype(np.float64)
     cross = limit_kernel(X, X_p.astype(np.float64), gamma=gamma)
     return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])

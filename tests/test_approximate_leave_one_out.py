@@ -11,6 +11,7 @@ from sk_implicit.training.approximate_leave_one_out import (
     SharedKernelSystem,
     approximate_leave_one_out,
     leave_one_out_loss,
+    weighted_grid,
 )
 from sk_implicit.training.leave_one_out import leave_one_out_scores
 
@@ -119,3 +120,28 @@ def test_choice_is_the_minimum_of_the_scores(k):
     best = GRID[8:19][np.argmin(scores)]
     assert best / np.sqrt(10) < choice.alpha < best * np.sqrt(10)
     assert_allclose(choice.score, min(scores), rtol=0.02)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_common_factor_of_small_weights_is_one_of_the_penalty(k):
+    K, Y, loss = problem(k, n=40)
+    weights = np.random.RandomState(4).uniform(0.5, 1, 40)
+    choice = approximate_leave_one_out(K, Y, 0 * Y, weights, loss)
+    for factor in (0.1, 1e-6, 1e-100):
+        scaled = approximate_leave_one_out(K, Y, 0 * Y, factor * weights, loss)
+        assert_allclose(scaled.alpha, factor * choice.alpha, rtol=1e-6)
+        assert_allclose(scaled.score, choice.score, rtol=1e-6)
+
+
+def test_weights_of_one_are_searched_on_the_grid():
+    assert np.array_equal(weighted_grid(np.ones(7)), GRID)
+    assert np.array_equal(weighted_grid(np.array([1.0, 1.0, 2.0])), GRID)  # rows repeated now and then
+    assert_allclose(weighted_grid(np.full(7, 1e3)), 1e3 * GRID)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_kernel_of_zeros_explains_nothing(k):
+    K, Y, loss = problem(k)
+    choice = approximate_leave_one_out(0 * K, Y, 0 * Y, np.ones(30), loss)
+    assert choice.alpha > 0
+    assert_allclose(choice.score, np.log(max(k, 2)))

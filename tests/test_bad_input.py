@@ -7,7 +7,8 @@ from problems import regression
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sk_implicit import ImplicitReLURegressor
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.scaling import brought_near, taken_back
 from sk_implicit.training import SOLVERS, History, Status, TrainingState, message
 from sk_implicit.training.lm import LMState
 from sk_implicit.training.penalty import Penalty
@@ -193,6 +194,73 @@ def test_single_precision_takes_its_whole_range(size):
     plain = fit(X.astype(np.float32), y, **settings)
     scaled = fit((size * X).astype(np.float32), y, **settings)
     assert_allclose(scaled.predict((size * X).astype(np.float32)), plain.predict(X), rtol=0.01, atol=0.02)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("width", [30, np.inf])
+def test_rows_beyond_the_precision_of_the_fit_are_refused_in_words(width, convert):
+    X, y = regression()
+    model = fit(X.astype(np.float32), y, width=width, max_iter=2, tol=10.0, relevance=None)
+    X = np.array(X)
+    X[3, 0] = -1e100
+    with pytest.raises(ValueError, match=r"X reaches 1e\+100, but float32, the precision that .* Rescale X"):
+        model.predict(convert(X))
+
+
+@pytest.mark.parametrize("width", [30, np.inf])
+def test_rows_beyond_the_range_of_numbers_are_refused_in_words(width):
+    X, y = regression()
+    model = fit(1e-9 * X, y, width=width, fit_intercept=False, max_iter=2, tol=10.0, relevance=None)
+    with pytest.raises(ValueError, match=r"divided by input_scale_, are beyond the range of float64"):
+        model.predict(1e301 * X)
+
+
+@pytest.mark.parametrize("relevance", [None, "auto"])
+@pytest.mark.parametrize("settings", [{}, {"depth": 3}, {"width": np.inf}], ids=str)
+@pytest.mark.parametrize(("dtype", "sizes"), [(np.float64, [1e160, 1e306]), (np.float32, [1e18, 1e25, 1e36])])
+def test_far_rows_lie_on_straight_lines(settings, relevance, dtype, sizes):
+    """A network is linear along rays, but for its bias; so is its standard deviation, but for the noise."""
+    X, y = regression()
+    X = X.astype(dtype)
+    model = fit(X, y, uncertainty=True, relevance=relevance, max_iter=2, tol=10.0, **settings)
+    expected = [part / 1e8 for part in model.predict(dtype(1e8) * X, return_std=True)]
+    for size in sizes:
+        for part, far in zip(expected, model.predict(dtype(size) * X, return_std=True), strict=True):
+            assert far.dtype == dtype
+            assert_allclose(far / dtype(size), part, rtol=1e-3, atol=1e-4 * np.abs(part).max())
+
+
+def test_far_rows_leave_the_others_as_they_are():
+    X, y = regression()
+    model = fit(X, y, uncertainty=True)
+    expected, Z = model.predict(X, return_std=True), model.equilibrium(X)
+    mixed = np.vstack([X, 1e200 * X[:2]])
+    for part, found in zip(expected, model.predict(mixed, return_std=True), strict=True):
+        assert_allclose(found[:-2], part, rtol=1e-6)
+        assert np.isfinite(found).all() and (np.abs(found[-2:]) > 1e190).all()
+    assert_allclose(model.equilibrium(mixed)[:-2], Z, rtol=1e-6, atol=1e-9)
+    near, exponents = brought_near(mixed)
+    assert not exponents[:-2].any() and np.abs(near[-2:]).max() <= 1
+    assert_allclose(taken_back(near, exponents), mixed, rtol=0)
+    from_sparse, same = brought_near(sparse.csr_array(mixed))
+    assert_allclose(from_sparse.toarray(), near, rtol=0)
+    assert_allclose(same, exponents, rtol=0)
+    assert brought_near(X)[0] is X
+
+
+@unfinished
+@pytest.mark.parametrize("width", [30, np.inf])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(("dtype", "size"), [(np.float64, 1e307), (np.float32, 1e38)])
+def test_far_rows_have_probabilities(width, loss, n_classes, dtype, size):
+    X, y = regression()
+    X, codes = X.astype(dtype), np.digitize(y, np.quantile(y, np.linspace(0, 1, n_classes + 1)[1:-1]))
+    model = ImplicitReLUClassifier(width, loss=loss, alpha=1e-3, max_iter=3, random_state=0).fit(X, codes)
+    far = np.clip(X, -10, 10) * dtype(size)
+    P = model.predict_proba(far)
+    assert_allclose(P.sum(axis=1), 1, rtol=1e-6)
+    assert np.isfinite(model.decision_function(far)).all() and np.isfinite(model.predict_log_proba(far)).all()
 
 
 # --- settings that ask for too much ---------------------------------------------------------------------

@@ -174,6 +174,41 @@ def test_weight_two_is_the_row_twice_and_weight_zero_its_absence(loss, iris):
     assert_allclose(weighted.predict_proba(X), copied.predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.parametrize("width", [30, np.inf])
+def test_a_common_factor_of_small_weights_does_not_matter(iris, width):
+    X, y = (part[::2] for part in iris)  # none of them twice
+    model = classifier(width=width).fit(X, y)
+    for factor in (1e-6, 1e-200):
+        scaled = classifier(width=width).fit(X, y, np.full(len(y), factor))
+        assert_allclose(scaled.alpha_, factor * model.alpha_, rtol=1e-6)
+        assert_allclose(scaled.predict_proba(X), model.predict_proba(X), atol=1e-6)
+    assert model.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "named"),
+    [
+        ({"setosa": -1}, "'setosa': -1.0"),
+        ({"setosa": np.nan}, "'setosa': nan"),
+        ({"setosa": np.inf}, "'setosa': inf"),
+        ({"setosa": 0, "versicolor": 0, "virginica": 0}, "'virginica': 0.0"),
+    ],
+    ids=str,
+)
+def test_class_weights_that_weigh_nothing_are_refused(iris, class_weight, named):
+    with pytest.raises(ValueError, match=rf"class_weight must give finite weights >= 0, .*{named}"):
+        classifier(class_weight=class_weight).fit(*iris)
+
+
+@pytest.mark.parametrize("width", [30, np.inf])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_features_that_are_all_zero_say_nothing(width, loss, n_classes):
+    X, y = np.zeros((6, 2)), np.arange(6) % n_classes
+    model = classifier(width=width, loss=loss, fit_intercept=False).fit(X, y)
+    assert_allclose(model.predict_proba(X), 1 / n_classes)
+
+
 def test_without_learning_the_shares_of_the_classes_are_predicted(iris):
     X, y = (part[:120] for part in iris)
     model = classifier(alpha=1e9, max_iter=1).fit(X, y)

@@ -110,6 +110,21 @@ def test_it_is_an_estimator_like_any_other():
     np.testing.assert_array_equal(model.predict(frame), expected)
 
 
+def test_history_is_that_of_a_start_without_data():
+    model = ImplicitReLURegressor.from_mlp(perceptron((5,), Y[:, 0]))
+    history = model.history_
+    assert history["contraction"] == [model.contraction_] and model.n_iter_ == 0
+    assert history.pop("validation_score") == []
+    assert all(len(values) == 1 for values in history.values())
+    assert all(np.isnan(history[name][0]) for name in ("loss", "squared_error", "step_size"))
+
+
+def test_what_is_not_trained_has_no_certificate():
+    model = ImplicitReLURegressor.from_mlp(perceptron((5,), Y[:, 0]))
+    with pytest.raises(ValueError, match=r"not trained yet: .* Call fit first"):
+        convergence_certificate(model, X, Y[:, 0])
+
+
 def test_float32_stays_float32():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

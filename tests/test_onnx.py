@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.onnx import register
+from sk_implicit.onnx._equilibrium import Loop
 
 skl2onnx = pytest.importorskip("skl2onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -212,9 +213,39 @@ def test_classifier_of_finite_depth():
 
 def test_rows_without_an_equilibrium_in_time_are_nan(monkeypatch):
     model = small().fit(ROWS[:100], TARGET[:100])
-    monkeypatch.setattr("sk_implicit.onnx._equilibrium._require_plain_iteration", lambda *_: None)
-    monkeypatch.setattr("sk_implicit.onnx._equilibrium._MAX_ITER", 2)
+    loop = Loop(np.dtype(np.float64), 1e-11, max_iter=2)
+    monkeypatch.setattr("sk_implicit.onnx._equilibrium.certified_loop", lambda *_: loop)
     assert np.isnan(run(model, ROWS)(ROWS)[0]).all()
+
+
+@both_precisions
+@pytest.mark.parametrize("contraction", [0.95, 0.997])
+@pytest.mark.parametrize("width", [1, 10])
+def test_loops_last_until_every_row_has_its_equilibrium(width, contraction, dtype):
+    """Each step of theirs shortens the slowest direction by the contraction, and no more than that."""
+    classes = np.array(list("abc"))[np.digitize(TARGET, [90, 110])]
+    model = ImplicitReLUClassifier(width, max_iter=2, random_state=0).fit(ROWS[:100], classes[:100])
+    direction = np.random.RandomState(0).uniform(1, 2, width)
+    direction /= np.linalg.norm(direction)
+    model.A_ = contraction * np.sqrt(width) / model.gamma * np.outer(direction, direction)
+    X = ROWS.astype(dtype)
+    found, P = run(model, X, zipmap=False)(X)
+    expected = model.predict_proba(X)
+    assert_close(P, expected, dtype)
+    best_two = np.sort(expected, axis=1)[:, -2:]
+    clear = best_two[:, 1] - best_two[:, 0] > 1e-3
+    assert_array_equal(found[clear], model.predict(X)[clear])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_of_unknown_probabilities_are_of_the_first_class(n_classes):
+    y = np.digitize(TARGET, np.quantile(TARGET, np.linspace(0, 1, n_classes + 1)[1:-1])) + 5
+    model = ImplicitReLUClassifier(20, max_iter=2, random_state=0).fit(ROWS[:100], y[:100])
+    poisoned = ROWS.copy()
+    poisoned[3, 0], poisoned[8, 1] = np.nan, np.inf
+    found, P = run(model, ROWS, zipmap=False)(poisoned)
+    assert np.isnan(P[[3, 8]]).all() and not np.isnan(np.delete(P, [3, 8], axis=0)).any()
+    assert_array_equal(found[[3, 8]], 5)
 
 
 def test_networks_that_plain_iteration_does_not_solve_are_refused():
@@ -222,6 +253,21 @@ def test_networks_that_plain_iteration_does_not_solve_are_refused():
     model.A_ = -8 * np.abs(model.A_)  # flips between none and all of the units
     with pytest.raises(ValueError, match=r"are not reached by 2000 plain iterations .* smaller gamma"):
         run(model, ROWS)
+
+
+@both_precisions
+def test_networks_with_several_equilibria_are_refused_unless_the_same_are_found(dtype):
+    half = 65  # units of different blocks: a Gauss-Seidel sweep turns them on one after the other
+    model = small(width=2 * half, relevance=None).fit(ROWS[:100], TARGET[:100])
+    own, other = np.eye(half), -0.8 * np.eye(half)  # of each pair, one unit turns the other off
+    pairs = np.block([[0.5 * own, other], [other, 0.5 * own]])
+    model.A_ = pairs * np.sqrt(2 * half) / model.gamma
+    X = ROWS.astype(dtype)
+    with pytest.raises(
+        ValueError, match=r"not the only ones: .* equilibrium_solver='auto'\. Fit .*='picard'"
+    ):
+        run(model, X)
+    assert_regressor_agrees(model.set_params(equilibrium_solver="picard"), dtype)
 
 
 def test_unfitted_estimators_and_numbers_out_of_range_are_refused():

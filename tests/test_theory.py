@@ -348,6 +348,30 @@ def test_the_certificate_reads_as_text_and_as_html(data, model):
     assert certificate.verdict in text
 
 
+@pytest.mark.parametrize("solver", ["lm", "gd"])
+def test_a_target_that_the_start_predicts_leaves_nothing_to_learn(data, solver):
+    X, _ = data
+    y = np.full(len(X), 3.0)
+    certificate = convergence_certificate(fitted(X, y, solver=solver, fit_intercept=True), X, y)
+    assert np.isnan(certificate.decrease) and np.isnan(certificate.observed_rate)
+    assert certificate.certified_rate > 0 and certificate.reproduced
+    text = str(certificate)
+    assert "there was nothing to learn" in text and "kernel did not move" in text
+    assert "squared error, end over start        0 at the start" in text
+
+
+@pytest.mark.parametrize("solver", ["lm", "gd"])
+def test_a_kernel_of_zeros_certifies_nothing(data, solver):
+    X, y = data
+    certificate = convergence_certificate(fitted(0 * X, y, solver=solver), 0 * X, y)
+    assert certificate.start == certificate.end == (0, 0)
+    assert certificate.step == (np.inf if solver == "lm" else 1)
+    assert certificate.certified_rate == certificate.linearised_rate == certificate.flow_rate == 0
+    assert certificate.decrease == 1 and not certificate.certified
+    text = str(certificate)
+    assert "Probably all inputs are 0" in text and "kernel did not move" in text
+
+
 def test_certifying_what_cannot_be_is_refused(data, model):
     X, y = data
     with pytest.raises(ValueError, match="not fitted"):

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
-from sk_implicit import ImplicitReLUClassifier
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.theory import tangent_kernel, tangent_margin
 from sk_implicit.theory._margin import gram_margin
 
@@ -58,3 +58,20 @@ def test_unknown_class_is_refused():
     model, X, y = fitted(2)
     with pytest.raises(ValueError, match="not fitted on"):
         tangent_margin(model, X, y + 1)
+
+
+@pytest.mark.parametrize("rows", [np.arange(10), np.arange(30) % 20], ids=["too few", "too many"])
+def test_every_row_has_one_class(rows):
+    model, X, y = fitted(2)
+    with pytest.raises(ValueError, match=rf"shape \(20,\), .* got shape \({len(rows)},\)"):
+        tangent_margin(model, X, y[rows])
+    with pytest.raises(ValueError, match=r"shape \(20,\), .* got shape \(20, 1\)"):
+        tangent_margin(model, X, y[:, None])
+
+
+def test_only_fitted_classifiers_have_a_margin():
+    _, X, y = fitted(2)
+    with pytest.raises(ValueError, match=r"ImplicitReLURegressor does not have: expected .*Classifier"):
+        tangent_margin(ImplicitReLURegressor(10, max_iter=1, random_state=0).fit(X, y), X, y)
+    with pytest.raises(ValueError, match="not fitted yet"):
+        tangent_margin(ImplicitReLUClassifier(), X, y)

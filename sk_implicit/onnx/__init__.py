@@ -30,9 +30,13 @@ def register() -> None:
     -----
     Exported graphs compute in the precision of their input, float64 or float32. They hold predictions, and
     classes with probabilities (options ``zipmap``, ``output_class_labels`` and ``nocl``); predictive standard
-    deviations stay in Python. A row whose equilibrium is not reached in 2000 iterations comes out as NaN;
-    exporting a network for which that happens on random rows raises ``ValueError``. A network of finite depth
-    is a loop over its layers, whatever its weights.
+    deviations stay in Python. A network of finite depth is a loop over its layers, whatever its weights.
+
+    Equilibria are found by plain iterations. Where ``contraction_`` is below 1 (up to some 0.9997), every row
+    gets as many as it needs. Elsewhere a row has 2000, and comes out as NaN if they are not enough; the class
+    of such a row is the first, and says nothing. There may also be several equilibria. Exporting a network
+    raises ``ValueError`` if random rows are not done in time, or end at another equilibrium than the
+    estimator finds for them; other rows still may.
 
     Examples
     --------

@@ -3,25 +3,37 @@
 The equilibrium is a ``Loop`` of Picard iterations z ← σ(z sAᵀ + φ). A row leaves it when its step falls below
 the tolerance, so that its prediction does not depend on its neighbours. At finite depth the loop has a fixed
 number of iterations.
+
+Where c = ‖sA‖₂ < 1, the loop is as long as every row may need. A step shrinks by c at least, the first is at
+most c‖φ‖, and ‖φ‖ ≤ (1 + c)‖z‖: after k steps it is at most 2 cᵏ‖z‖, and √m times that in the norm of the
+test. All further ones together are 1/(1 − c) times as long at most. Elsewhere the loop is tried on random
+rows, which have to reach the equilibrium that the estimator finds for them.
 """
 
 from __future__ import annotations
 
-from math import isfinite, sqrt
-from typing import Any
+from math import ceil, isfinite, log, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..equilibrium import solve
+from .._row_blocks import missed_rows
 from ..network import Network
 from ._graph import Graph
 
 # A row has reached its equilibrium when a step changes it by less than this, relative to its size.
 _TOL = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 2e-6}
-# Most iterations of the loop; rows that need more come out as NaN.
-_MAX_ITER = 2000
-# Random rows on which the plain iteration is tried before a network is exported.
-_TRIALS = 100
+# Accuracy of the equilibrium where ‖sA‖₂ < 1: a float32 loop whose steps to come may add up to more is one in
+# float64, which goes on until they add up to a quarter of it.
+_ACCURACY = 1e-4
+# Most iterations of a loop that is not known to converge, and of one that is; rows that need more come out
+# as NaN.
+_MAX_ITER, _MAX_CERTIFIED = 2000, 100_000
+# Random rows on which a loop is tried before it is exported, at most and at least, and the entries of A they
+# are multiplied by. Few rows have several equilibria, and those mostly in narrow networks.
+_TRIALS, _LEAST_TRIALS, _TRIAL_ENTRIES = 1000, 100, 1e8
+# Two solutions further apart than this share of their size are two equilibria: rounding leaves 1e-4 or so.
+_APART = 1e-2
 
 
 def network_outputs(graph: Graph, model, network: Network, X: str) -> str:
@@ -31,8 +43,11 @@ def network_outputs(graph: Graph, model, network: Network, X: str) -> str:
     if isfinite(network.depth):
         Z, lost = _last_layer(graph, network, Phi)
     else:
-        _require_plain_iteration(model, network)
-        Z, lost = _equilibrium(graph, network, Phi)
+        loop = certified_loop(network, graph.dtype)
+        if loop is None:
+            loop = Loop(graph.dtype, _TOL[graph.dtype], _MAX_ITER)
+            _require_same_equilibria(model, network, loop)
+        Z, lost = _equilibrium(graph, network, Phi, loop)
     F = graph(
         "Add",
         graph("MatMul", Z, graph.constant(network.U.T)),
@@ -41,22 +56,82 @@ def network_outputs(graph: Graph, model, network: Network, X: str) -> str:
     return graph("Where", lost, graph.constant(np.nan), F)
 
 
-def _require_plain_iteration(model, network: Network) -> None:
-    """Refuse a network whose equilibria the loop would not find."""
-    rng = np.random.RandomState(0)
-    X = rng.standard_normal((_TRIALS, network.shape.p))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
+class Loop(NamedTuple):
+    """How a loop iterates.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+        Its precision.
+    tol : float
+        The step, relative to the row's size, at which a row leaves it.
+    max_iter : int
+        Most iterations.
+    """
+
+    dtype: np.dtype
+    tol: float
+    max_iter: int
+
+
+def certified_loop(network: Network, dtype) -> Loop | None:
+    """Return the loop that every row's equilibrium is known to be reached by; None where none is known."""
+    contraction = network.contraction()
+    if contraction >= 1:
+        return None
+    dtype = np.dtype(dtype)
+    tol = _TOL[dtype]
+    if tol > _ACCURACY * (1 - contraction):
+        dtype, tol = np.dtype(np.float64), 0.25 * _ACCURACY * (1 - contraction)
+    enough = ceil(log(tol / (2 * sqrt(network.shape.m))) / log(max(contraction, 1e-3)))
+    return Loop(dtype, tol, enough) if enough <= _MAX_CERTIFIED else None
+
+
+def _require_same_equilibria(model, network: Network, loop: Loop) -> None:
+    """Refuse a network whose loop finds no equilibria, or others than the estimator does."""
+    rng, m, p = np.random.RandomState(0), network.shape.m, network.shape.p
+    n = int(np.clip(_TRIAL_ENTRIES / m**2, _LEAST_TRIALS, _TRIALS))
+    X = rng.standard_normal((n, p))  # with the bias, of mean square 1, as the rows of the fit
+    X *= sqrt(max(1 - model.bias_**2, 0) / max(p - (model.bias_ != 0), 1))
     if model.bias_:
         X[:, -1] = model.bias_
-    Phi = network.feature_map(X.astype(network.A.dtype))
-    tol = _TOL[network.A.dtype] * 10
-    result = solve(network.operator, Phi, gamma=network.gamma, solver="picard", tol=tol, max_iter=_MAX_ITER)
-    if not result.converged:
+    X = X.astype(network.A.dtype)
+    found, moving = plain_iteration(network, network.feature_map(X), loop)
+    if moving:
         raise ValueError(
-            f"The equilibria of this {type(model).__name__} (‖sA‖₂ = {model.contraction_:.2f}, below 1 is "
-            f"certified) are not reached by {_MAX_ITER} plain iterations on random inputs, which is what its "
-            "ONNX graph would compute. Fit it with a smaller gamma."
+            f"{_equilibria(model, network)} are not reached by {loop.max_iter} plain iterations on random "
+            "inputs, which is what its ONNX graph would compute. Fit it with a smaller gamma."
         )
+    tol = model._tolerance(network.A.dtype)
+    layers = network.forward(X, tol=tol, solver=model.equilibrium_solver)
+    apart = np.linalg.norm(found - layers.Z, axis=1) > _APART * np.linalg.norm(layers.Z, axis=1)
+    others = np.count_nonzero(apart & ~missed_rows(layers.result, tol))  # of missed rows, predict warns
+    if others:
+        raise ValueError(
+            f"{_equilibria(model, network)} are not the only ones: for {others} of {n} random inputs, plain "
+            "iterations, which are what its ONNX graph would compute, lead to another one than "
+            f"equilibrium_solver={model.equilibrium_solver!r}. Fit it with a smaller gamma, or with "
+            "equilibrium_solver='picard'."
+        )
+
+
+def _equilibria(model, network: Network) -> str:
+    contraction = network.contraction()
+    return f"The equilibria of this {type(model).__name__} (‖sA‖₂ = {contraction:.4g}, below 1 is certified)"
+
+
+def plain_iteration(network: Network, Phi: np.ndarray, loop: Loop) -> tuple[np.ndarray, int]:
+    """Return what the rows of Φ end with, as the graph would iterate, and how many of them still move."""
+    M, Phi = network.s * network.A.T.astype(loop.dtype), Phi.astype(loop.dtype)
+    Z, moving = Phi.copy(), np.arange(len(Phi))
+    for _ in range(loop.max_iter):
+        new = np.maximum(Z[moving] @ M + Phi[moving], 0)
+        step = np.abs(new - Z[moving]).sum(axis=1)
+        Z[moving] = new
+        moving = moving[~(step <= loop.tol * new.sum(axis=1))]
+        if not moving.size:
+            break
+    return Z, len(moving)
 
 
 class _Body:
@@ -76,7 +151,7 @@ class _Body:
         self._graph, self._Phi, self._prefix = graph, Phi, graph.unique("loop")
         self._shape = [graph.unique("n"), network.shape.m]
         self._constants: list[Any] = []
-        self.constant("M", np.ascontiguousarray(network.s * network.A.T), graph.dtype)
+        self.constant("M", network.s * network.A.T.astype(graph.dtype, order="C"), graph.dtype)
         self._nodes = [self._node("MatMul", ["Z", "M"], "ZM"), self._node("Add", ["ZM", Phi], "G")]
 
     def _named(self, key: str) -> str:
@@ -133,12 +208,15 @@ def _last_layer(graph: Graph, network: Network, Phi: str) -> tuple[str, str]:
     return Z, graph("Not", graph("LessOrEqual", graph.sum_rows(Z), largest))
 
 
-def _equilibrium(graph: Graph, network: Network, Phi: str) -> tuple[str, str]:
+def _equilibrium(graph: Graph, network: Network, Phi: str, loop: Loop) -> tuple[str, str]:
     """Return the equilibrium, (n, m), and the mask of rows that have not reached it, (n, 1)."""
     from onnx import TensorProto
 
+    result_type, graph = graph.dtype, graph.in_precision(loop.dtype)
+    if loop.dtype != result_type:
+        Phi = graph("Cast", Phi, to=graph.proto(loop.dtype))
     body = _Body(graph, network, Phi)
-    body.constant("tol", _TOL[graph.dtype], graph.dtype)
+    body.constant("tol", loop.tol, loop.dtype)
     body.constant("axis", [1], np.int64)
     body.constant("zero", 0, np.int64)
     body.add("Relu", ["G"], "new")
@@ -155,6 +233,6 @@ def _equilibrium(graph: Graph, network: Network, Phi: str) -> tuple[str, str]:
     body.add("ReduceSum", ["counts"], "count", keepdims=0)
     body.add("Greater", ["count", "zero"], "go_on")
     moving = graph("GreaterOrEqual", graph.sum_rows(Phi), graph.constant(-1.0))  # all of them, (n, 1)
-    start = [graph.constant(_MAX_ITER, np.int64), graph.constant(True, np.bool_), Phi, moving]
+    start = [graph.constant(loop.max_iter, np.int64), graph.constant(True, np.bool_), Phi, moving]
     Z, moving = graph.outputs("Loop", *start, n_outputs=2, body=body.finish(moving=True))
-    return Z, moving
+    return (Z if loop.dtype == result_type else graph("Cast", Z, to=graph.proto(result_type))), moving

@@ -24,9 +24,9 @@ class Graph:
         double = isinstance(operator.inputs[0].type, DoubleTensorType)
         self.dtype = np.dtype(dtype or (np.float64 if double else np.float32))
 
-    def in_double(self) -> Graph:
-        """Return the same graph, with real constants in float64."""
-        return Graph(self._scope, self._operator, self._container, np.float64)
+    def in_precision(self, dtype) -> Graph:
+        """Return the same graph, with real constants of this type."""
+        return Graph(self._scope, self._operator, self._container, dtype)
 
     def __call__(self, op: str, *inputs: str, **attributes) -> str:
         """Append a node with one output."""

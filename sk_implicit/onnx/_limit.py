@@ -15,7 +15,7 @@ from ._graph import Graph, augment
 
 def limit_outputs(graph: Graph, model, X: str) -> str:
     """Return the predictions of infinite width, ‖x̃‖ ‖x̃'‖ k(ρ) C, (n, k)."""
-    result_type, graph = graph.dtype, graph.in_double()
+    result_type, graph = graph.dtype, graph.in_precision(np.float64)
     X = _rounded(graph, augment(graph, model, _rounded(graph, X, model.X_fit_.dtype)), model.X_fit_.dtype)
     landmarks = model.X_fit_.toarray() if issparse(model.X_fit_) else model.X_fit_
     landmarks = landmarks.astype(np.float64)

@@ -31,7 +31,7 @@ class ConvergenceCertificate(Report):
         The two inputs closest to being parallel.
     step : float
         The step η the certified rate is for: that of "gd", otherwise 1/λ_max at the start, the step that
-        "gd" would take.
+        "gd" would take; inf where the kernel is 0.
     certified_rate : float
         −ln(1 − η λ_min (2 − η λ_max)), the least decrease of ln L in a step of gradient descent; 0 where
         nothing is guaranteed.
@@ -45,7 +45,8 @@ class ConvergenceCertificate(Report):
     final_rate : float
         The same over the last quarter of the steps, when the large eigenvalues have done their work.
     decrease : float
-        Final over initial squared error (of a classifier trained on "log_loss": Brier score).
+        Final over initial squared error (of a classifier trained on "log_loss": Brier score); NaN where
+        there was none to begin with.
     drift_A, drift_W : float
         ‖A − A₀‖₂/‖A₀‖₂ and ‖W − W₀‖₂/‖W₀‖₂.
     contraction : tuple of float
@@ -96,6 +97,11 @@ class ConvergenceCertificate(Report):
     def _finite(self) -> bool:
         return bool(np.isfinite(self.depth))
 
+    @property
+    def _nothing_to_learn(self) -> bool:
+        """Whether the start left nothing to learn."""
+        return bool(np.isnan(self.decrease))
+
     def rows(self) -> list[tuple[str, str]]:
         """Return what the record says, as (label, value) pairs."""
         i, j = self.closest.rows
@@ -116,7 +122,10 @@ class ConvergenceCertificate(Report):
                 f"observed rate ({self.solver})",
                 f"{self.observed_rate:.4g} per step, {self.final_rate:.4g} in the last quarter",
             ),
-            ("squared error, end over start", f"{self.decrease:.3g}"),
+            (
+                "squared error, end over start",
+                "0 at the start" if self._nothing_to_learn else f"{self.decrease:.3g}",
+            ),
             ("drift of A, of W (operator norm)", f"{self.drift_A:.3g}, {self.drift_W:.3g} of the start"),
             ("contraction: start, end, largest", f"{first:.4f}, {last:.4f}, {largest:.4f}"),
             ("well-posedness", "nothing to certify" if self._finite else certified),
@@ -133,6 +142,11 @@ class ConvergenceCertificate(Report):
         return "\n".join([self._on_rate(), self._on_drift(), on_layers, *self._remarks()])
 
     def _on_rate(self) -> str:
+        if worst(self.start, self.end).largest == 0:
+            return (
+                "No linear rate is guaranteed: the tangent kernel is 0, and no step changes the predictions. "
+                "Probably all inputs are 0."
+            )
         if self.flow_rate == 0:
             reason = (
                 "two inputs are (nearly) parallel" if self.closest.parallel else "the network is too narrow"
@@ -156,6 +170,8 @@ class ConvergenceCertificate(Report):
         return text
 
     def _on_drift(self) -> str:
+        if self.kernel_drift == 0:
+            return "The kernel did not move."
         if self.kernel_drift < self.start.smallest:
             return (
                 "The kernel moved by less than its smallest eigenvalue at the start, so that it stayed "
@@ -168,6 +184,8 @@ class ConvergenceCertificate(Report):
 
     def _remarks(self) -> list[str]:
         remarks = []
+        if self._nothing_to_learn:
+            remarks.append("The squared error was 0 at the start: there was nothing to learn.")
         if self._finite:
             remarks.append(
                 "The theorem is one about equilibria. What is certified here are the same inequalities for "

@@ -50,8 +50,8 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     Raises
     ------
     ValueError
-        If the estimator is not fitted, its start is not to be had, an equilibrium is not reached, or the
-        kernel would have more than 20000 rows.
+        If the estimator is not fitted, or was made by ``from_mlp`` and not trained since, its start is not to
+        be had, an equilibrium is not reached, or the kernel would have more than 20000 rows.
 
     Notes
     -----
@@ -75,6 +75,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     (True, True)
     """
     states = fitted_states(estimator, X)
+    _require_training(estimator)
     start, end = states.start, states.end
     n, k = states.X.shape[0], end.shape.k
     if n * k > _MAX_ORDER:
@@ -105,9 +106,10 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     history, loss = estimator.history_, getattr(estimator, "loss", "squared_error")
     observable = estimator.alpha_ == 0 and loss == "squared_error"
     smallest, largest = worst(at_start, at_end)
-    step = (
-        history["step_size"][-1] if estimator.solver == "gd" and estimator.n_iter_ else 1 / at_start.largest
-    )
+    step = _reciprocal(at_start.largest)
+    if estimator.solver == "gd" and estimator.n_iter_:
+        step = history["step_size"][-1]
+    errors = history["squared_error"]
     contraction = np.array(history["contraction"])
     return ConvergenceCertificate(
         n_samples=n,
@@ -124,9 +126,9 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
         certified_rate=certified_rate(smallest, largest, step),
         linearised_rate=linearised_rate(smallest, largest, step),
         flow_rate=2 * smallest,
-        observed_rate=observed_rate(history["squared_error"]) if observable else np.nan,
-        final_rate=observed_rate(history["squared_error"], share=_FINAL) if observable else np.nan,
-        decrease=history["squared_error"][-1] / history["squared_error"][0],
+        observed_rate=observed_rate(errors) if observable else np.nan,
+        final_rate=observed_rate(errors, share=_FINAL) if observable else np.nan,
+        decrease=errors[-1] / errors[0] if errors[0] > 0 else np.nan,
         drift_A=_relative_drift(end.A, start.A),
         drift_W=_relative_drift(end.W, start.W),
         contraction=(float(contraction[0]), float(contraction[-1]), float(contraction.max())),
@@ -135,6 +137,19 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
         loss=loss,
         reproduced=reproduced,
     )
+
+
+def _require_training(estimator) -> None:
+    """Refuse a network that was made elsewhere and has taken no step."""
+    if np.isnan(estimator.loss_):
+        raise ValueError(
+            f"This {type(estimator).__name__} has the weights of another model and is not trained yet: a "
+            "certificate compares the start of training with its end. Call fit first."
+        )
+
+
+def _reciprocal(value: float) -> float:
+    return 1 / value if value > 0 else np.inf
 
 
 def _weighted(K: np.ndarray, root: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import nnls
+from sklearn.base import is_classifier
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._states import tangent_kernel
 
@@ -48,9 +50,10 @@ def tangent_margin(estimator, X, y) -> float:
     Raises
     ------
     ValueError
-        If y has a class that the estimator was not fitted on.
+        If the estimator is not a fitted classifier, y is not one class for each row of X, or has one that the
+        estimator was not fitted on.
     """
-    y = np.asarray(y)
+    y = _checked_classes(estimator, X, y)
     codes = np.searchsorted(estimator.classes_, y)
     known = codes < len(estimator.classes_)
     if not known.all() or not np.array_equal(estimator.classes_[codes], y):
@@ -58,6 +61,20 @@ def tangent_margin(estimator, X, y) -> float:
         raise ValueError(f"y has classes that the estimator was not fitted on: {unknown}.")
     K = np.asarray(tangent_kernel(estimator, X), dtype=np.float64)
     return gram_margin(_difference_gram(K, codes, len(estimator.classes_)))
+
+
+def _checked_classes(estimator, X, y) -> np.ndarray:
+    """Return the classes of the rows, one each."""
+    if not is_classifier(estimator):
+        raise ValueError(
+            f"The margin is that of classes, which a {type(estimator).__name__} does not have: expected a "
+            "fitted ImplicitReLUClassifier."
+        )
+    check_is_fitted(estimator)
+    y, n = np.asarray(y), _num_samples(X)
+    if y.shape != (n,):
+        raise ValueError(f"y must have shape ({n},), the class of each row of X; got shape {y.shape}.")
+    return y
 
 
 def gram_margin(Q: np.ndarray) -> float:

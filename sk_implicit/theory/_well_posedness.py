@@ -36,7 +36,8 @@ class WellPosedness(Report):
     Attributes
     ----------
     certified : bool
-        Whether it is. False is not a disproof: wide random networks converge up to γ ≈ √2.
+        Whether it is. False is not a disproof: wide random networks have equilibria that are found up to
+        γ ≈ 1.2, and may have one or several.
     criterion : {"operator norm", "Perron-Frobenius", "block triangular"} or None
         What certifies it.
     norm : float
@@ -84,9 +85,10 @@ class WellPosedness(Report):
                 "Picard's iteration converges to it."
             )
         return (
-            "Not certified: neither criterion holds. An equilibrium may still exist, be unique and be found "
-            "(a wide random network converges up to gamma = 1.41), but this is not proven. A smaller gamma "
-            f"certifies it: below {self.gamma / self.norm:.3g} for this A."
+            "Not certified: neither criterion holds. An equilibrium may still exist and be found (for wide "
+            "random networks up to a gamma of about 1.2, less at small widths), but this is not proven, and "
+            "it need not be the only one. A smaller gamma certifies it: below "
+            f"{self.gamma / self.norm:.3g} for this A."
         )
 
 

@@ -35,9 +35,10 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from ..losses import Curvature, Loss
 from .leave_one_out import LeaveOneOut, refined_minimum
 
-# Penalties relative to the mean of diag K, two to a decade, where the search starts, and the share of the
-# start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
+# Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
+# share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
 GRID = np.logspace(-7, 3, 21)
+_STEPS = 2
 _FIRST, _LEAST_GAIN = 10, 1e-3
 # Newton's method: relative change of the objective that ends it, steps, and halvings of one.
 _TOL, _MAX_ITER, _MAX_HALVINGS = 1e-6, 30, 10
@@ -157,8 +158,8 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
 def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
     """Choose the penalty with the smallest approximate leave-one-out loss.
 
-    The search walks along `GRID` from near its middle, downhill to the first minimum: for small penalties
-    the linearised network interpolates, and one Newton step says little of a row left out.
+    The search walks along `weighted_grid` from near its middle, downhill to the first minimum: for small
+    penalties the linearised network interpolates, and one Newton step says little of a row left out.
 
     Parameters
     ----------
@@ -173,23 +174,32 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
     """
     K = K.astype(np.float64, copy=False)
     Y, F0 = Y.astype(np.float64), F0.astype(np.float64)
-    scale = float(weights @ np.diag(K) / weights.sum())
-    curve = np.full(len(GRID), np.nan)
+    scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
+    grid = weighted_grid(weights)
+    curve = np.full(len(grid), np.nan)
     fits: dict[int, np.ndarray] = {}
 
     def score(j: int, near: int | None) -> float:
         if np.isnan(curve[j]):
             D = None if near is None else fits[near]
-            curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, GRID[j] * scale, D)
+            curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D)
         return curve[j]
 
     best = _FIRST
     gain = _LEAST_GAIN * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
     score(best, None)
     direction, least = (-1, gain) if score(best - 1, best) < curve[best] - gain else (1, 0.0)
-    while 0 <= best + direction < len(GRID) and score(best + direction, best) < curve[best] - least:
+    while 0 <= best + direction < len(grid) and score(best + direction, best) < curve[best] - least:
         best += direction
-    return LeaveOneOut(*refined_minimum(GRID, curve, best), curve)
+    return LeaveOneOut(*refined_minimum(grid, curve, best), curve)
+
+
+def weighted_grid(weights: np.ndarray) -> np.ndarray:
+    """Return `GRID` moved to the scale of the weights, by whole steps.
+
+    Weights c w and a penalty c a make the same problem as w and a.
+    """
+    return GRID * 10.0 ** (round(_STEPS * np.log10(weights.mean())) / _STEPS)
 
 
 def _inverse(T: np.ndarray) -> np.ndarray:
