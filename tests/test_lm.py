@@ -152,17 +152,20 @@ def test_digits_are_interpolated_to_rounding_in_a_dozen_steps():
 
 
 @pytest.mark.parametrize(
-    ("n", "noise", "alpha", "expected"),
+    ("n", "noise", "alpha", "weight", "expected"),
     [
-        (220, 0.5, "loo", np.float32),
-        (220, 0.0, "loo", np.float64),
-        (220, 0.5, 1e-8, np.float64),
-        (220, 0.5, 0.1, np.float32),
-        (41, 0.5, 0.1, np.float32),
-        (40, 0.5, 0.1, np.float64),  # so small that it is solved to rounding
+        (220, 0.5, "loo", 1, np.float32),
+        (220, 0.0, "loo", 1, np.float64),
+        (220, 0.5, 1e-8, 1, np.float64),
+        (220, 0.5, 0.1, 1, np.float32),
+        (220, 0.5, 0.1, 1000, np.float64),  # which leave a thousandth of it
+        (41, 0.5, 0.1, 1, np.float32),
+        (40, 0.5, 0.1, 1, np.float64),  # so small that it is solved to rounding
     ],
 )
-def test_float32_serves_where_the_penalty_hides_rounding_errors(n, noise, alpha, expected, monkeypatch):
+def test_float32_serves_where_the_penalty_hides_rounding_errors(
+    n, noise, alpha, weight, expected, monkeypatch
+):
     seen = []
 
     def train(objective, *args, **kwargs):
@@ -176,7 +179,7 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(n, noise, alpha,
     y = X @ [1.0, 2.0] + noise * rng.standard_normal(n)
     model = ImplicitReLURegressor(alpha=alpha, max_iter=3, random_state=0)
     with contextlib.suppress(ConvergenceWarning):  # warnings are errors here, raised when all is done
-        model.fit(X, y)
+        model.fit(X, y, np.full(n, float(weight)))
     assert seen == [expected]
     assert model.predict(X).dtype == model.A_.dtype == np.float64
 

@@ -9,6 +9,7 @@ from problems import objective
 
 from sk_implicit.network import Network, Shape
 from sk_implicit.training import Objective
+from sk_implicit.training.adam import Adam
 
 STEP = 1e-6
 
@@ -70,6 +71,8 @@ def test_of_several_equilibria_the_one_of_a_cold_start_counts():
     there = replace(cold, layers=replace(cold.layers, Z=other))
     for options in ({"near": there}, {"near": there, "Z0": other}):
         assert_allclose(goal.evaluate(network.theta, **options).layers.Z, cold.layers.Z, atol=1e-9)
+    Adam(1e-3, 2, np.random.RandomState(0))._gradient(goal, goal.start, np.arange(2), other)
+    assert_allclose(other, cold.layers.Z, atol=1e-9)  # brought up to date
 
 
 def test_certified_start_admits_no_uncertified_point():

@@ -262,3 +262,15 @@ def test_outputs_on_different_scales_are_fitted_alike():
     F = model.predict(X)
     assert_allclose(r2_score(scaled[:, 1], F[:, 1]), r2_score(scaled[:, 0], F[:, 0]), atol=0.1)
     assert r2_score(scaled[:, 1], F[:, 1]) > 0.9
+
+
+def test_a_start_is_as_accurate_as_predictions_have_to_be():
+    """Where rounding errors grow, small problems are not solved to 1e-12, and need not be."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 4))
+    y = X[:, 0] + np.sin(X[:, 1])
+    model = ImplicitReLURegressor(100, gamma=1.25, alpha=0.1, relevance=None, random_state=1, max_iter=2)
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        model.fit(X, y)
+    assert model.contraction_ > 1
+    assert model.score(X, y) > 0.9
