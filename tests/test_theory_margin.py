@@ -73,5 +73,5 @@ def test_only_fitted_classifiers_have_a_margin():
     _, X, y = fitted(2)
     with pytest.raises(ValueError, match=r"ImplicitReLURegressor does not have: expected .*Classifier"):
         tangent_margin(ImplicitReLURegressor(10, max_iter=1, random_state=0).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="not fitted yet"):
+    with pytest.raises(ValueError, match="ImplicitReLUClassifier does not have: expected a fitted"):
         tangent_margin(ImplicitReLUClassifier(), X, y)

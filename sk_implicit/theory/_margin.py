@@ -19,8 +19,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import nnls
-from sklearn.base import is_classifier
-from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._states import tangent_kernel
 
@@ -65,13 +63,12 @@ def tangent_margin(estimator, X, y) -> float:
 
 def _checked_classes(estimator, X, y) -> np.ndarray:
     """Return the classes of the rows, one each."""
-    if not is_classifier(estimator):
+    if not hasattr(estimator, "classes_"):
         raise ValueError(
-            f"The margin is that of classes, which a {type(estimator).__name__} does not have: expected a "
+            f"The margin is that of classes, which this {type(estimator).__name__} does not have: expected a "
             "fitted ImplicitReLUClassifier."
         )
-    check_is_fitted(estimator)
-    y, n = np.asarray(y), _num_samples(X)
+    y, n = np.asarray(y), X.shape[0] if hasattr(X, "shape") else len(X)
     if y.shape != (n,):
         raise ValueError(f"y must have shape ({n},), the class of each row of X; got shape {y.shape}.")
     return y
