@@ -162,6 +162,7 @@ def _rescore(state: TrainingState, objective: Objective, point: Point, validate)
     score = _score(best, validate)
     if not abs(score - state.best_score) <= _SAME * abs(score):
         state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
+        state.solver_state = None  # what it remembers is of the earlier problem
         state.equilibrium_residual = float(best.layers.result.residual.max())
 
 
