@@ -75,6 +75,18 @@ def test_of_several_equilibria_the_one_of_a_cold_start_counts():
     assert_allclose(other, cold.layers.Z, atol=1e-9)  # brought up to date
 
 
+@pytest.mark.parametrize(("tol", "certified", "elsewhere"), [(None, 1e-12, 1e-10), (1e-13, 1e-13, 1e-13)])
+def test_a_tolerance_that_was_asked_for_is_kept(tol, certified, elsewhere, monkeypatch):
+    asked = []
+    forward = Network.forward
+    monkeypatch.setattr(
+        Network, "forward", lambda self, X, **kw: asked.append(kw["tol"]) or forward(self, X, **kw)
+    )
+    for gamma in (0.4, 0.9):
+        objective(gamma=gamma, tol=tol)
+    assert asked == [certified, elsewhere]
+
+
 def test_certified_start_admits_no_uncertified_point():
     goal = objective(gamma=0.4)
     scaled = goal.start.theta.copy()

@@ -27,7 +27,7 @@ MAX_CONTRACTION = 0.999
 # Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
 # start's, which a centred network subtracts for good; and what float32 and float64 can do.
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
-# What is asked at most where no equilibrium is certified: rounding errors may grow there.
+# What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
 _UNCERTIFIED = 1e-10
 
 
@@ -133,7 +133,7 @@ class Objective:
     def _is_small(self) -> bool:
         return len(self.Y) * self.start.shape.m <= SMALL
 
-    def tolerance(self, near: Point | None) -> float:
+    def tolerance(self, near: Point | None, certified: bool = True) -> float:
         """Return the tolerance for equilibria near a point.
 
         Small problems are solved to rounding, which costs nothing and makes a row of weight 2 equal
@@ -141,7 +141,8 @@ class Objective:
         """
         if self.equilibrium_tol is not None:
             return self.equilibrium_tol
-        finest = _SINGLE if self.Y.dtype == np.float32 else _FINEST
+        in_double = _FINEST if certified else _UNCERTIFIED
+        finest = _SINGLE if self.Y.dtype == np.float32 else in_double
         if self._is_small:
             return finest
         if near is None:
@@ -160,12 +161,12 @@ class Objective:
         if not norm.upper < 1:  # a bound that says nothing
             norm.measure()
         network.operator.norm_bound = norm.bound
-        if Z0 is None and near is not None:
-            Z0 = near.layers.Z
         certified = norm.bound < 1
         if not certified:
             Z0 = None  # there may be several equilibria: the one that predictions find, too
-        tol = self.tolerance(near) if certified else max(self.tolerance(near), _UNCERTIFIED)
+        elif Z0 is None and near is not None:
+            Z0 = near.layers.Z
+        tol = self.tolerance(near, certified)
         layers = network.forward(self.X, tol=tol, solver=self.equilibrium_solver, Z0=Z0)
         return self._assemble(network, layers, norm)
 
