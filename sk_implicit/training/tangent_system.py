@@ -87,7 +87,19 @@ class Key(NamedTuple):
         )  # the direction follows from the scale
 
 
-class DenseSystem:
+class WeighsOutputs:
+    """A system in which U and V may move more than A and W."""
+
+    weighs_outputs = True
+    tangent: TangentFeatures
+
+    @cached_property
+    def of_outputs(self) -> np.ndarray:
+        """ΦΦᵀ + ZZᵀ, (n, n), formed when it is first needed."""
+        return output_kernel(self.tangent)
+
+
+class DenseSystem(WeighsOutputs):
     """S formed and factorised once for each curvature and shift.
 
     A kernel in float32 is factorised so where the shift lifts its spectrum far above rounding errors.
@@ -98,8 +110,6 @@ class DenseSystem:
         The Jacobian's factors.
     """
 
-    weighs_outputs = True
-
     def __init__(self, tangent: TangentFeatures):
         self.tangent = tangent
         self.K = joint_kernel(tangent)
@@ -107,16 +117,12 @@ class DenseSystem:
         self._factor: tuple | None = None
         self._of: Key | None = None
 
-    @cached_property
-    def _of_outputs(self) -> np.ndarray:
-        return output_kernel(self.tangent)
-
     def _weighted(self, ratio: float, dtype) -> np.ndarray:
         """Return J D Jᵀ, (k n, k n), in the given precision if it is not K."""
         if ratio == 1:
             return self.K
         k, n = self.tangent.shape
-        K, added = self.K.astype(dtype), (ratio - 1) * self._of_outputs.astype(dtype)
+        K, added = self.K.astype(dtype), (ratio - 1) * self.of_outputs.astype(dtype)
         for c in range(k):
             K[c * n : (c + 1) * n, c * n : (c + 1) * n] += added
         return K
@@ -137,7 +143,7 @@ class DenseSystem:
         return v.astype(b.dtype, copy=False).reshape(b.shape, order="F")
 
 
-class IterativeSystem:
+class IterativeSystem(WeighsOutputs):
     """Conjugate gradients on products with J and Jᵀ.
 
     Parameters
@@ -149,8 +155,6 @@ class IterativeSystem:
     rtol : float, default=1e-6
         Relative residual of solutions.
     """
-
-    weighs_outputs = True
 
     def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL):
         self.tangent, self.kernel, self.rtol = tangent, kernel, rtol
@@ -164,7 +168,7 @@ class IterativeSystem:
         if not key.is_that_of(self._of):
             kernel = self.kernel
             if ratio != 1:
-                kernel = kernel + (ratio - 1) * output_kernel(self.tangent)
+                kernel = kernel + (ratio - 1) * self.of_outputs
             self._precondition = shared_preconditioner(kernel, curvature, shift)
             self._of = key
         dtype, n_inner = self.tangent.dtype, self.tangent.network.shape.n_inner
