@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from dataclasses import asdict
 from numbers import Integral, Real
 from types import SimpleNamespace
@@ -14,14 +11,15 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
-from sklearn.utils.validation import _check_sample_weight
 
 from . import __version__
 from ._blas import one_pool
 from ._callbacks import CallbackSupport, FitWatch, Watched
+from ._checks import drop_weightless, require_memory
 from ._fit_state import FitState, from_plain, to_plain
 from ._prediction import PREDICT_TOL, Prediction
 from ._row_blocks import missed_rows
+from ._warn import warn
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
 from .network import INITS, OUTPUT_INITS, Shape, draw_network
@@ -58,7 +56,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
         "init": [StrOptions(set(INITS))],
         "output_init": [StrOptions(set(OUTPUT_INITS))],
-        "equilibrium_solver": [StrOptions({"auto", *EQUILIBRIUM_SOLVERS})],
+        "equilibrium_solver": [StrOptions(set(EQUILIBRIUM_SOLVERS))],
         "equilibrium_tol": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -67,7 +65,11 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -106,7 +108,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         watch : FitWatch
             Told of every step, and of the end.
         """
-        X, Y, weights = distinct_rows(*_drop_weightless(X, Y, weights))
+        X, Y, weights = distinct_rows(*drop_weightless(X, Y, weights))
         self._forget()
         if self._at_infinity:
             self._fit_limit(X, Y, weights)
@@ -115,15 +117,18 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             watch.ends_fit()
             return
         rng = check_random_state(self.random_state)
-        held_out = None
-        if self.early_stopping:
-            (X, Y, weights), held_out = self._split(X, Y, weights, rng)
-
         previous = getattr(self, "_training", None) if self.warm_start else None
+        held_out, split_seed = None, None if previous is None else previous.split_seed
+        if self.early_stopping:
+            if split_seed is None:
+                split_seed = int(rng.randint(2**31 - 1))
+            (X, Y, weights), held_out = self._split(X, Y, weights, split_seed)
+
         if previous is None:
             training = self._start(X, Y, weights, rng)
         else:
             training = self._check_continues(previous, X, Y)
+        training.split_seed = split_seed
         start, state = training.start, training.state
 
         objective = self._objective(training, X, Y, weights)
@@ -131,7 +136,8 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
         if state is not None and training.solver != self.solver:
-            state.solver_state = None  # another solver starts with a memory of its own
+            # another solver starts with a memory, and a patience, of its own
+            state.solver_state, state.n_no_change = None, 0
         training.solver = self.solver
         training.state = train(
             objective,
@@ -169,6 +175,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             # Targets are taken to be noisy until the penalty says that they are not.
             objective = build(np.inf if self.alpha == "loo" else float(self.alpha))
             training.penalty = choose_penalty(objective, self.alpha, self.output_init)
+            training.settings["alpha"] = self.alpha
             penalty = training.penalty.relative
             if self._training_precision(X, training, penalty, weights) != objective.Y.dtype:
                 objective = build(penalty)
@@ -185,7 +192,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             return X.dtype
         n, shape = X.shape[0], training.start.shape
         inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)
-        penalty /= max(1.0, float(weights.mean()))  # large weights leave less of it
+        penalty /= float(weights.mean())  # large weights leave less of it
         return precision(n, shape.m, penalty, X.dtype, inexact=inexact)
 
     def _keep_network(self, objective, training):
@@ -195,7 +202,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         """Measure the scales and draw the network, before the first step."""
         n, d = X.shape
         m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
-        _require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
+        require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
         inputs = self._choose_inputs(X, Y, weights)
         shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])
         target = self._target_scaling(Y, weights)
@@ -203,7 +210,11 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
             depth=np.inf if np.isinf(self.depth) else int(self.depth),
         )  # fmt: skip
-        return FitState(inputs=inputs, target=target, start=start, solver=self.solver)
+        return FitState(inputs, target, start, self.solver, self._settings_of_the_start())
+
+    def _settings_of_the_start(self) -> dict:
+        """Return the parameters that only the start of a fit reads."""
+        return {name: getattr(self, name) for name in ("init", "output_init", "relevance")}
 
     def _choose_inputs(self, X, Y, weights) -> InputScaling:
         """Return what the network is to see of X."""
@@ -237,6 +248,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             for what, was, now in (
                 ("gamma", start.gamma, self.gamma),
                 ("depth", start.depth, self.depth),
+                *((name, was, getattr(self, name)) for name, was in training.settings.items()),
                 ("the number of inputs", training.inputs.n_features, X.shape[1]),
                 ("fit_intercept", training.inputs.bias != 0, bool(self.fit_intercept)),
                 ("the number of outputs", start.shape.k, Y.shape[1]),
@@ -246,14 +258,19 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         ]
         if isinstance(self.width, Integral) and start.shape.m != self.width:
             wrong.append(f"width was {start.shape.m} and is now {self.width}")
+        self._refuse_to_continue(wrong)
+        return training
+
+    @staticmethod
+    def _refuse_to_continue(wrong: list[str]) -> None:
+        """Raise where something is wrong."""
         if wrong:
             raise ValueError(
                 f"warm_start=True cannot continue the previous fit: {'; '.join(wrong)}. Use "
                 "warm_start=False, or a new estimator, to start again."
             )
-        return training
 
-    def _split(self, X, Y, weights, rng):
+    def _split(self, X, Y, weights, seed):
         """Hold out rows for early stopping."""
         n = X.shape[0]
         n_held_out = int(np.ceil(self.validation_fraction * n))
@@ -266,7 +283,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         from sklearn.model_selection import train_test_split  # 10 ms of import that few fits need
 
         kept, held_out = train_test_split(
-            np.arange(n), test_size=n_held_out, random_state=rng, stratify=self._strata(Y)
+            np.arange(n), test_size=n_held_out, random_state=seed, stratify=self._strata(Y)
         )
         return tuple((X[rows], Y[rows], weights[rows]) for rows in (kept, held_out))
 
@@ -279,11 +296,10 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         if held_out is None:
             return None
         X, Y, weights = held_out
-        X = self._augment(X)
-        offset = self._evaluate(start, X)[0] if self.output_init == "centred" else 0.0
+        offset = self._evaluate(X, start)[0] if self.output_init == "centred" else 0.0
 
         def validate(network):
-            F = self._unscale(self._evaluate(network, X)[0] - offset)
+            F = self._unscale(self._evaluate(X, network)[0] - offset)
             return scores(Y, F, weights) if np.isfinite(F).all() else -np.inf
 
         return validate
@@ -333,10 +349,10 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             self.best_validation_score_ = state.best_score
         warning = message(
             state, training.penalty, solver=self.solver, max_iter=self.max_iter, tol=self.tol,
-            contraction=self.contraction_,
+            contraction=self.contraction_, warm_start=self.warm_start,
         )  # fmt: skip
         if warning is not None:
-            warnings.warn(warning, ConvergenceWarning, stacklevel=4)
+            warn(warning, ConvergenceWarning)
 
     def _attributes_of(self, network, start) -> dict:
         """Return the fitted attributes that predictions are computed from."""
@@ -347,7 +363,7 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
 
     def _adopt(self, network, inputs, target):
         """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
-        self._training = FitState(inputs, target, network, self.solver)
+        self._training = FitState(inputs, target, network, self.solver, self._settings_of_the_start())
         self._set_scaling(inputs, target)
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
         self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
@@ -377,13 +393,13 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         """Print one line for the step just taken."""
         history = progress.history
         rest = f"contraction {history.contraction[-1]:.4f}"
-        if history.validation_score:
+        if self.early_stopping:
             rest += f"  validation score {history.validation_score[-1]:.6f}"
         self._print_line(progress.n_iter, history.loss[-1], rest)
 
     def _print_line(self, step: int, loss: float, rest: str) -> None:
         """Print the line of one step, on the standard output as scikit-learn does."""
-        print(f"[{type(self).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", file=sys.stdout, flush=True)
+        print(f"[{type(self).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", flush=True)
 
     # --------------------------------------------------------------- pickle
 
@@ -395,44 +411,10 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
         state = dict(state)
         version = state.pop("_sk_implicit_version", "unknown")
         if version != __version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was pickled by sk_implicit {version} and is loaded by "
                 f"{__version__}; its predictions may differ. Refit it, or install {version}.",
                 UserWarning,
-                stacklevel=2,
             )
         state |= {name: from_plain(state[name]) for name in _RECORDS if name in state}
         super().__setstate__(state)
-
-
-def validate_weights(sample_weight, X) -> np.ndarray:
-    """Return the sample weights as non-negative float64, one per row, not all of them zero."""
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every sample: at least one must be positive.")
-    return weights
-
-
-def _drop_weightless(X, Y, weights):
-    """Leave out rows of weight 0: the fit is that without them, to the bit."""
-    if weights.all():
-        return X, Y, weights
-    kept = weights > 0
-    return X[kept], Y[kept], weights[kept]
-
-
-def _require_memory(shape: Shape, dtype, width) -> None:
-    """Raise before a network is drawn that cannot fit: its weights and one update of them."""
-    n_weights = min(shape.n_weights, 10**300)  # larger numbers have no float
-    needed = 4 * n_weights * np.dtype(dtype).itemsize
-    try:
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not known on this platform
-        return
-    if needed > available:
-        raise MemoryError(
-            f"width={width!r} means a network of width {shape.m} with {n_weights:.3g} weights, which "
-            f"takes at least {needed / 2**30:.3g} GiB to train; this machine has "
-            f"{available / 2**30:.3g} GiB. Use a smaller width (an int is the width itself, a float "
-            "a multiple of the number of samples), or float32 input."
-        )

@@ -38,6 +38,10 @@ class FitState:
         The penalty, once it is chosen.
     solver : str
         The training solver that ``state`` belongs to.
+    settings : dict
+        Parameters of the estimator that only the start reads, as they were.
+    split_seed : int or None
+        Seed of the rows that are held out, once some are: the same in fits that continue.
     state : TrainingState or None
         Weights, history and the solver's memory; None before the first step.
     """
@@ -46,6 +50,8 @@ class FitState:
     target: TargetScaling | ClassScaling
     start: Network
     solver: str
+    settings: dict[str, Any]
+    split_seed: int | None = None
     penalty: Penalty | None = None
     state: TrainingState | None = None
 
@@ -89,7 +95,10 @@ def from_plain(value: Any) -> Any:
     cls = _class(value[_CLASS])
     if cls is Network:
         return Network.from_theta(parts["theta"], Shape(*parts["shape"]), parts["gamma"], parts["depth"])
-    return cls(**parts)
+    try:
+        return cls(**parts)
+    except TypeError:  # other fields
+        raise _unknown(value[_CLASS]) from None
 
 
 def _name(value) -> str:
@@ -103,8 +112,12 @@ def _class(name: str) -> type:
     if module.partition(".")[0] == _PACKAGE:
         cls = getattr(import_module(module), qualname, None)
     if not (isinstance(cls, type) and (cls is Network or is_dataclass(cls) or issubclass(cls, Enum))):
-        raise ValueError(
-            f"The state kept for warm_start names {name!r}, which is no record of this version of "
-            f"{_PACKAGE}. Refit the estimator, or load it with the version that saved it."
-        )
+        raise _unknown(name)
     return cls
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(
+        f"The state kept for warm_start names {name!r}, which is no record of this version of "
+        f"{_PACKAGE}. Refit the estimator, or load it with the version that saved it."
+    )

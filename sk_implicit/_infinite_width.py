@@ -12,6 +12,7 @@ from scipy.sparse import csr_array, issparse
 from ._row_blocks import limit_outputs, map_rows
 from .kernel_logistic import LogisticLimit, fit_logistic_limit
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
+from .scaling import InputScaling
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
 _FINITE_ONLY = (
@@ -34,6 +35,7 @@ class InfiniteWidth:
     _choose_inputs: Callable[..., Any]
     _set_scaling: Callable[..., Any]
     _loss: Callable[..., Any]
+    _inputs: InputScaling
 
     def _forget(self):
         """Drop what a fit at the other kind of width, or with other parameters, left behind."""
@@ -77,25 +79,25 @@ class InfiniteWidth:
         self.alpha_ = fit.penalty.relative
         if fit.penalty.score is not None:
             self.loo_score_ = fit.penalty.score
-        self._keep_limit(fit, X, weights)
+        self._keep_limit(fit, X, Y, weights)
 
-    def _keep_limit(self, fit, X, weights):
-        """Keep more of the fit on the augmented rows X."""
+    def _keep_limit(self, fit, X, Y, weights):
+        """Keep more of the fit on the augmented rows X and scaled targets Y."""
 
     def _predict_limit(self, X) -> np.ndarray:
-        """Return the limit's predictions for augmented rows, on the scaled targets, (n, k)."""
+        """Return the limit's predictions, on the scaled targets, (n, k)."""
         F = np.empty((X.shape[0], self.dual_coef_.shape[1]), dtype=X.dtype)
         landmarks = self.X_fit_.astype(np.float64)
         for rows, block in map_rows(
-            limit_outputs, X, self._limit_blocks(X.shape[0]), landmarks, self.dual_coef_,
+            limit_outputs, X, self._limit_blocks(X.shape[0]), self._inputs, landmarks, self.dual_coef_,
             n_jobs=self.n_jobs, gamma=self.gamma_,
         ):  # fmt: skip
             F[rows] = block
         return F
 
     def _limit_blocks(self, n: int):
-        """Cut n rows such that a block of the kernel stays a few tens of MB."""
-        step = max(1, BLOCK_ENTRIES // self.X_fit_.shape[0])
+        """Cut n rows such that a block of the kernel, and of the inputs, stays a few tens of MB."""
+        step = max(1, BLOCK_ENTRIES // max(self.X_fit_.shape))
         return (slice(first, first + step) for first in range(0, n, step))
 
     def _require_finite(self, method: str):

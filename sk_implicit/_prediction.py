@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._infinite_width import InfiniteWidth
 from ._row_blocks import map_rows, network_equilibria, network_outputs
+from ._warn import warn
 from .network import Network
-from .scaling import InputScaling, TargetScaling, brought_near, taken_back
+from .scaling import InputScaling, TargetScaling
 
 # Entries of an (n, m) block: a few tens of MB at any width and number of rows.
 _BLOCK_ENTRIES = 2_000_000
@@ -45,14 +45,6 @@ class Prediction(InfiniteWidth):
     def _augment(self, X):
         """Return what the network sees of X."""
         return self._inputs.apply(X)
-
-    def _augment_near(self, X):
-        """Return what the network sees of X, and what far rows are divided by, as `brought_near`.
-
-        At finite depth no row is: those whose layers overflow are warned of.
-        """
-        X = self._augment(X)
-        return brought_near(X) if np.isinf(self.depth_) else (X, None)
 
     def _unscale(self, F):
         """Return predictions on the user's scale."""
@@ -89,28 +81,22 @@ class Prediction(InfiniteWidth):
 
     def _raw_predict(self, X) -> np.ndarray:
         """Return f(x; θ), less f(x; θ₀) with a centred start, on the scaled targets, (n, k)."""
-        X, exponents = self._augment_near(X)
         if self.width_ == np.inf:
-            return taken_back(self._predict_limit(X), exponents)
-        network, *start = self._networks()
-        F, missed = self._evaluate(network, X)
-        for other in start:
-            F0, missed_at_start = self._evaluate(other, X)
-            F -= F0
-            missed |= missed_at_start
-        self._warn_missed(missed, stacklevel=3)
-        return taken_back(F, exponents)
+            return self._predict_limit(X)
+        F, missed = self._evaluate(X, *self._networks())
+        self._warn_missed(missed)
+        return F
 
-    def _evaluate(self, network: Network, X) -> tuple[np.ndarray, np.ndarray]:
-        """Return the network's output, (n, k), and the rows whose equilibrium was missed, (n,)."""
-        return self._gather(network_outputs, network, X, network.shape.k)
+    def _evaluate(self, X, *networks: Network) -> tuple[np.ndarray, np.ndarray]:
+        """Return the outputs of a network, less those of a second one, and which rows were missed."""
+        return self._gather(network_outputs, X, networks, networks[0].shape.k)
 
-    def _gather(self, function, network: Network, X, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    def _gather(self, function, X, networks, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what a function of `_row_blocks` makes of the rows, and the rows that were missed."""
-        out = np.empty((X.shape[0], n_columns), dtype=network.A.dtype)
+        out = np.empty((X.shape[0], n_columns), dtype=networks[0].A.dtype)
         missed = np.zeros(X.shape[0], dtype=bool)
         results = map_rows(
-            function, X, self._blocks(network, X.shape[0]), network,
+            function, X, self._blocks(networks[0], X.shape[0]), self._inputs, *networks,
             n_jobs=self.n_jobs, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver,
         )  # fmt: skip
         for rows, block in results:
@@ -119,36 +105,26 @@ class Prediction(InfiniteWidth):
 
     def _blocks(self, network: Network, n: int):
         """Cut n rows into blocks, so that memory does not grow with their number."""
-        step = max(1, _BLOCK_ENTRIES // network.shape.m)
+        step = max(1, _BLOCK_ENTRIES // max(network.shape.m, network.shape.p))
         return (slice(first, first + step) for first in range(0, n, step))
 
-    def _forward_blocks(self, network: Network, X):
-        """Run the forward pass on one block of rows after the other."""
-        for rows in self._blocks(network, X.shape[0]):
-            yield (
-                rows,
-                network.forward(X[rows], tol=self._tolerance(X.dtype), solver=self.equilibrium_solver),
-            )
-
-    def _warn_missed(self, rows: np.ndarray, stacklevel: int):
+    def _warn_missed(self, rows: np.ndarray):
         """Warn of rows, as a mask, whose equilibrium or last layer is not what was asked for."""
         missed = int(np.count_nonzero(rows))
         if missed and np.isfinite(self.depth_):
-            warnings.warn(
+            warn(
                 f"The last of {self.depth_} layers overflows for {missed} rows, whose predictions are NaN: a "
                 f"layer multiplies norms by up to ‖sA‖₂ = {self.contraction_:.3g}. If the rows are on the "
                 "scale of those of the fit, refit with a smaller gamma or depth.",
                 ConvergenceWarning,
-                stacklevel=stacklevel + 1,
             )
         elif missed:
-            warnings.warn(
+            warn(
                 f"The equilibrium of {missed} rows was not reached (equilibrium_tol="
                 f"{self.equilibrium_tol!r}); their predictions are those of the best iterate. The "
                 f"network's contraction is {self.contraction_:.3f} (below 1 is certified): refit with a "
                 "smaller gamma, or use equilibrium_solver='newton_krylov'.",
                 ConvergenceWarning,
-                stacklevel=stacklevel + 1,
             )
 
     def equilibrium(self, X) -> np.ndarray:
@@ -165,9 +141,9 @@ class Prediction(InfiniteWidth):
             The solution of z = σ(γ/√m · A z + φ(x)), to ``equilibrium_tol``; with ``depth=L``, z_L of
             the recursion z_l = σ(γ/√m · A z_{l−1} + φ(x)) from z_0 = 0.
         """
-        X, exponents = self._augment_near(self._validate_X(X))
+        X = self._validate_X(X)
         self._require_finite("equilibrium(X)")
         network = self._networks()[0]
-        Z, missed = self._gather(network_equilibria, network, X, network.shape.m)
-        self._warn_missed(missed, stacklevel=2)
-        return taken_back(Z, exponents)
+        Z, missed = self._gather(network_equilibria, X, [network], network.shape.m)
+        self._warn_missed(missed)
+        return Z

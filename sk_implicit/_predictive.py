@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ class PredictiveUncertainty(BaseImplicitReLU):
     uncertainty: bool
     _posterior: dict[str, Any]
 
-    def _keep_limit(self, fit, X, weights):
+    def _keep_limit(self, fit, X, Y, weights):
         if self.uncertainty:
-            self._keep_posterior(limit_posterior(fit, X, weights, gamma=self.gamma_))
+            self._keep_posterior(limit_posterior(fit, X, Y, weights, gamma=self.gamma_))
 
     def _keep_network(self, objective, training):
         if not self.uncertainty:
@@ -32,7 +33,7 @@ class PredictiveUncertainty(BaseImplicitReLU):
         tangent = objective.tangent(point)
         drift = point.network.theta - objective.start.theta
         posterior, spanning = tangent_posterior(
-            tangent, drift, point.residual, objective.weights, training.penalty.absolute
+            tangent, drift, objective.Y, point.residual, objective.weights, training.penalty.absolute
         )
         self._keep_posterior(posterior)
         self._posterior |= _to_arrays(spanning)
@@ -44,32 +45,27 @@ class PredictiveUncertainty(BaseImplicitReLU):
 
     def _predictive_std(self, X) -> np.ndarray:
         """Return the standard deviation of new observations on the scaled targets, (n, k)."""
-        X, exponents = brought_near(self._augment(X))
         posterior = Posterior.from_arrays(self._posterior)
-        variance = self._function_variance(posterior, X)
-        std = np.sqrt(variance + posterior.noises)
-        if exponents is None:
-            return std
-        far = exponents > 0
-        function = taken_back(np.sqrt(variance[far]), exponents[far])
-        std[far] = np.hypot(function, np.sqrt(posterior.noises))
+        std = np.empty((X.shape[0], len(posterior.amplitudes)))
+        if self.width_ == np.inf:
+            blocks = self._limit_blocks(X.shape[0])
+            variance = partial(limit_variance, posterior, self.X_fit_, gamma=self.gamma_)
+        else:
+            network = self._networks()[0]
+            blocks = self._blocks(network, X.shape[0])
+            variance = partial(self._network_variance, posterior, _from_arrays(network, self._posterior))
+        for rows in blocks:
+            near, exponents = brought_near(self._augment(X[rows]))
+            function = taken_back(np.sqrt(variance(near)), exponents)
+            std[rows] = np.hypot(function, np.sqrt(posterior.noises))
         return std
 
-    def _function_variance(self, posterior: Posterior, X) -> np.ndarray:
-        """Return the variance of the function at augmented rows, (n, k), in blocks of rows."""
-        variance = np.empty((X.shape[0], len(posterior.amplitudes)))
-        if self.width_ == np.inf:
-            for rows in self._limit_blocks(X.shape[0]):
-                variance[rows] = limit_variance(posterior, self.X_fit_, X[rows], gamma=self.gamma_)
-            return variance
-        network = self._networks()[0]
-        spanning = _from_arrays(network, self._posterior)
-        for rows, layers in self._forward_blocks(network, X):
-            new = TangentFeatures.at(
-                network, layers, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver
-            )
-            variance[rows] = tangent_variance(posterior, spanning, new)
-        return variance
+    def _network_variance(self, posterior: Posterior, spanning: TangentFeatures, X) -> np.ndarray:
+        """Return the variance of the function at augmented rows, (n, k)."""
+        options: dict[str, Any] = {"tol": self._tolerance(X.dtype), "solver": self.equilibrium_solver}
+        network = spanning.network
+        new = TangentFeatures.at(network, network.forward(X, **options), **options)
+        return tangent_variance(posterior, spanning, new)
 
 
 def _to_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from ._blas import in_threads
 from .limit import limit_kernel
 from .network import Network
+from .scaling import InputScaling, brought_near, taken_back
 
 
 def map_rows(
@@ -26,7 +27,7 @@ def map_rows(
     ----------
     function : callable
         Importable by its name, as processes elsewhere know it.
-    X : (n, p) array or CSR array
+    X : (n, d) array or CSR array
         Rows.
     blocks : iterable of slice
         Which rows go together.
@@ -47,21 +48,55 @@ def map_rows(
     return zip(blocks, results, strict=True)
 
 
-def network_outputs(X, network: Network, *, tol: float, solver: str):
-    """Return the outputs F of a network and the rows whose equilibrium was missed."""
-    layers = network.forward(X, tol=tol, solver=solver)
-    return network.output(layers), missed_rows(layers.result, tol)
+def network_outputs(X, inputs: InputScaling, *networks: Network, tol: float, solver: str):
+    """Return the outputs of a network, less those of a second one, and which equilibria were missed.
+
+    Parameters
+    ----------
+    X : (n, d) array or CSR array
+        Rows as the user has them.
+    inputs : InputScaling
+        What the networks see of them.
+    *networks : Network
+        One or two.
+    tol, solver
+        Of the equilibria.
+    """
+    X, exponents = _inputs_of(networks[0], inputs, X)
+    outputs, missed = [], np.zeros(X.shape[0], bool)
+    for network in networks:
+        layers = network.forward(X, tol=tol, solver=solver)
+        missed |= missed_rows(layers.result, tol)
+        outputs.append(network.output(layers))
+    F, *start = outputs
+    for F0 in start:
+        F -= F0
+    return taken_back(F, exponents), missed
 
 
-def network_equilibria(X, network: Network, *, tol: float, solver: str):
-    """Return the equilibria Z of a network and the rows for which they were missed."""
+def network_equilibria(X, inputs: InputScaling, network: Network, *, tol: float, solver: str):
+    """Return the equilibria Z of a network and the rows for which they were missed; as `network_outputs`."""
+    X, exponents = _inputs_of(network, inputs, X)
     result = network.forward(X, tol=tol, solver=solver).result
-    return result.solution, missed_rows(result, tol)
+    return taken_back(result.solution, exponents), missed_rows(result, tol)
 
 
-def limit_outputs(X, landmarks: np.ndarray, dual: np.ndarray, *, gamma: float) -> np.ndarray:
+def _inputs_of(network: Network, inputs: InputScaling, X):
+    """Return what a network sees of rows, and what far ones are divided by, as `brought_near`.
+
+    At finite depth no row is: those whose layers overflow are warned of.
+    """
+    X = inputs.apply(X)
+    return brought_near(X) if np.isinf(network.depth) else (X, None)
+
+
+def limit_outputs(
+    X, inputs: InputScaling, landmarks: np.ndarray, dual: np.ndarray, *, gamma: float
+) -> np.ndarray:
     """Return the outputs of the infinitely wide network, K(X, landmarks) · dual."""
-    return limit_kernel(X.astype(np.float64), landmarks, gamma=gamma) @ dual
+    X, exponents = brought_near(inputs.apply(X))
+    F = limit_kernel(X.astype(np.float64), landmarks, gamma=gamma) @ dual
+    return taken_back(F, exponents)
 
 
 def missed_rows(result, tol: float) -> np.ndarray:

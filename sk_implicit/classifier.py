@@ -11,14 +11,13 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from ._base import BaseImplicitReLU, validate_weights
+from ._base import BaseImplicitReLU
+from ._checks import all_or_nothing, validate_weights
 from .losses import CrossEntropy, Loss, SquaredError, log_probabilities
 from .scaling import ClassScaling
 
 # Probabilities of loss="squared_error" stay this far from 0 and 1: its scores are not bounded.
 CLIPPED = 1e-3
-# Accuracy of predicted equilibria in float64: log-odds are larger than scaled targets, and so are errors.
-_PREDICT_TOL = 1e-10
 
 
 class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
@@ -80,11 +79,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     max_iter : int, default=50
         Most steps to take; a step of "adam" is an epoch.
     tol : float, default=1e-4
-        Training stops when a step lowers the loss by less than this fraction of itself ("gd" and
-        "adam": each of ``n_iter_no_change`` steps; "lm": two steps by less than 400 times this
-        fraction, for the cross-entropy of an eighth of the start's loss, since a step does the work of
-        many); with early stopping, when the validation score does not rise by ``tol`` for
-        ``n_iter_no_change`` steps.
+        Training stops when two steps in a row lower the loss by less than this fraction of itself ("gd" and
+        "adam": ``n_iter_no_change`` steps; "lm": by less than 400 times this fraction, since a step does the
+        work of many); with ``loss="log_loss"``, of an eighth of the start's loss. With early stopping, when
+        the validation score does not rise by ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest
         curvature of the loss) and of "adam" ("auto" is 0.01).
@@ -102,8 +100,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         sample weight of each class.
     n_jobs : int or None, default=None
         Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
-        2,000,000 / width rows): threads, unless ``joblib.parallel_config`` names another backend. None is 1
-        unless such a context says otherwise, -1 all processors. No prediction depends on it.
+        2,000,000 / width rows, fewer where the network has more inputs than that): threads, unless
+        ``joblib.parallel_config`` names another backend. None is 1 unless such a context says otherwise, -1
+        all processors. No prediction depends on it.
     warm_start : bool, default=False
         Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
         the same solver state and penalty. The estimator then keeps that state.
@@ -138,7 +137,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
         What the network's outputs are multiplied by (1 for the cross-entropy) and shifted by: the
         log-odds of the classes in the training rows, or the mean of the ±1 targets.
-    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + 1)
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + fit_intercept)
         With ``width=numpy.inf``, in the place of the weights: the inputs that span the solution, scaled
         and with their bias.
     dual_coef_ : ndarray of shape (n_landmarks, 1) or (n_landmarks, n_classes)
@@ -147,7 +146,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X had names that are all strings.
-    width_ : int
+    width_ : int, or inf
         The width in use.
     gamma_ : float
         The γ in use.
@@ -258,6 +257,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.random_state = random_state
         self.verbose = verbose
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None) -> Self:
         """Train the network.
@@ -288,8 +288,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
                 f"{type(self).__name__} needs rows of at least 2 classes with a positive weight; got "
                 f"{len(present)} class(es): {classes[present]}."
             )
-        if self.warm_start and getattr(self, "_training", None) is not None:
-            self._check_same_problem(classes)
+        training = getattr(self, "_training", None)
+        if self.warm_start and not self._at_infinity and training is not None:
+            self._check_same_problem(training, classes)
         self.classes_ = classes
         self._fit_network(X, self._encode(codes), weights, self._log_score, watch)
         return self
@@ -308,20 +309,15 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             )
         return values
 
-    def _check_same_problem(self, classes) -> None:
+    def _check_same_problem(self, training, classes) -> None:
         """Refuse to continue a fit with other classes or another loss."""
-        target = self._training.target if self._training else None
-        fitted = "log_loss" if isinstance(target, ClassScaling) else "squared_error"
+        fitted = "log_loss" if isinstance(training.target, ClassScaling) else "squared_error"
         wrong = []
         if fitted != self.loss:
             wrong.append(f"loss was {fitted!r} and is now {self.loss!r}")
         if not np.array_equal(classes, self.classes_):
             wrong.append(f"the classes were {self.classes_} and are now {classes}")
-        if wrong:
-            raise ValueError(
-                f"warm_start=True cannot continue the previous fit: {'; '.join(wrong)}. Use "
-                "warm_start=False, or a new estimator, to start again."
-            )
+        self._refuse_to_continue(wrong)
 
     def _encode(self, codes) -> np.ndarray:
         """Return the targets: one column for two classes, else one each; in {0, 1}, or ±1."""
@@ -339,12 +335,6 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         """Return the loss that training minimises."""
         return SquaredError() if self.loss == "squared_error" else CrossEntropy(target.mean)
 
-    def _tolerance(self, dtype) -> float:
-        """Return the tolerance of predicted equilibria."""
-        if self.equilibrium_tol == "auto" and np.dtype(dtype) == np.float64:
-            return _PREDICT_TOL
-        return super()._tolerance(dtype)
-
     def _strata(self, Y):
         """Return the classes of the rows, or None where some has too few of them to be split."""
         codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
@@ -358,7 +348,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         from sklearn.metrics import log_loss
 
         codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
-        P = self._probabilities(F).astype(np.float64)
+        P = self._probabilities(F.astype(np.float64))  # in float32 they do not add up to 1
         return -log_loss(codes, P, sample_weight=weights, labels=np.arange(P.shape[1]))
 
     def _probabilities(self, F) -> np.ndarray:

@@ -14,6 +14,8 @@ a common length scale its own evaluation. dk/dθ is bounded; dk/dρ is not.
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
@@ -178,6 +180,11 @@ class ImplicitReLUKernel(Kernel):
             raise ValueError(f"length_scale must be positive; got {self.length_scale!r}.")
         if not 0.0 <= self.bias < np.inf:
             raise ValueError(f"bias is a variance, at least 0 and finite; got {self.bias!r}.")
+        if not isinstance(self.gamma_bounds, str) and not np.max(self.gamma_bounds) < sqrt(2):
+            raise ValueError(
+                f"gamma_bounds must end below √2 = {sqrt(2):.4f}, where the kernel ceases to exist; got "
+                f"{self.gamma_bounds!r}. The default is (0.01, 1.2)."
+            )
         if self.kind not in ("ntk", "nngp"):
             raise ValueError(f"kind must be 'ntk' or 'nngp'; got {self.kind!r}.")
         return np.column_stack([X / length_scale, np.full(len(X), np.sqrt(self.bias))])

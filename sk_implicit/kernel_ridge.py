@@ -33,7 +33,7 @@ from scipy.linalg.lapack import dpotri
 
 from .limit import limit_diagonal, limit_kernel
 from .losses import Loss, SquaredError
-from .sampling import sample_rows
+from .sampling import left_out_weights, sample_rows
 from .training.penalty import Penalty, best_penalty, most_rows
 
 # Rows up to which the system is solved exactly; landmarks that stand for more of them.
@@ -106,12 +106,15 @@ class RidgeFit:
         Targets less predictions.
     squared_norm : float
         ‖f‖² = tr CᵀK_pp C.
+    shift : (n,) array or None
+        What was added to the diagonal of K, at least a/w; None where not every row is a landmark.
     """
 
     system: RidgeSystem
     dual: np.ndarray
     residual: np.ndarray
     squared_norm: float
+    shift: np.ndarray | None = None
 
 
 def choose_landmarks(n: int) -> np.ndarray:
@@ -135,20 +138,22 @@ def fit_ridge(
     weights : (n,) array
         Positive sample weights.
     a : float
-        The penalty, absolute. It is raised to 1e-10 of the mean of diag K: with 0 the fit interpolates
-        to that accuracy, and equal rows with different targets get their mean.
+        The penalty, absolute. It is raised to 1e-10 of the mean of diag K, times the mean weight where that
+        is less than 1: with 0 the fit interpolates to that accuracy, and equal rows with different targets
+        get their mean.
     """
     n = len(Y)
     Y = Y.astype(np.float64, copy=False)
     K_pp = kernel(landmarks)
     scale = float(np.trace(K_pp)) / len(landmarks)
     rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
-    a = max(a, _LEAST_PENALTY * (scale or 1.0))
+    a = max(a, _LEAST_PENALTY * (scale or 1.0) * min(1.0, float(weights.mean())))
     if len(landmarks) == n:
         factor, shift = shifted_cholesky(K_pp, a / weights, rounding)
         C = backward(factor, forward(factor, Y))
         residual = shift[:, None] * C
-        return RidgeFit(RidgeSystem(a, factor, None), C, residual, float(np.sum(C * (Y - residual))))
+        squared_norm = float(np.sum(C * (Y - residual)))
+        return RidgeFit(RidgeSystem(a, factor, None), C, residual, squared_norm, shift)
     prior, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     M = np.eye(len(landmarks))
     b = np.zeros((len(landmarks), Y.shape[1]))
@@ -240,11 +245,12 @@ def limit_penalty(X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: f
     """
     scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
     if alpha != "loo":
-        return Penalty(float(alpha), float(alpha) * scale, None, 0)
+        return Penalty(float(alpha), float(alpha) * scale, None)
     rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
     K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
-    relative, score = best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss)
-    return Penalty(relative, relative * scale, score, len(rows))
+    left_out = left_out_weights(X[rows], Y, weights[rows])
+    relative, score = best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out)
+    return Penalty(relative, relative * scale, score)
 
 
 def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:

@@ -145,10 +145,6 @@ class CrossEntropy:
         """Return 1: the outputs make one loss."""
         return 1
 
-    def probabilities(self, F: np.ndarray) -> np.ndarray:
-        """Return the probabilities of all classes, (n, max(k, 2)), for predictions without the base."""
-        return np.exp(log_probabilities(F + self.base))
-
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
         """Return −log p of the target, and y − p."""
         logs = log_probabilities(F + self.base)

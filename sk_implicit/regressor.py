@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
-from ._base import BaseImplicitReLU, validate_weights
+from ._base import BaseImplicitReLU
+from ._checks import all_or_nothing, validate_weights
 from ._predictive import PredictiveUncertainty
 from .from_mlp import embed
 
@@ -26,8 +27,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
 
     where :math:`\sigma(t) = \max(t, 0)`, m is the width and x̃ is x with its features scaled by
     relevance and a constant appended, at unit root mean square norm. All four weight matrices are
-    trained, by default in function space: Levenberg-Marquardt steps on the tangent kernel, a dozen of
-    them instead of thousands of epochs.
+    trained, by default in function space: Levenberg-Marquardt steps on the tangent kernel, three to
+    fifteen of them instead of thousands of epochs.
 
     Standardise the features first (``StandardScaler``); the targets are centred and scaled inside.
 
@@ -55,7 +56,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         (automatic relevance determination), on at most 500 rows. "auto" does the same, and features of at
         least 6 distinct values also enter through a piecewise-linear encoding along their quantiles, with
         a scale of its own: the network can follow steps and is robust to outliers. (Up to 512 features,
-        128 of them encoded; beyond, "auto" is "linear".) None takes the features as they are.
+        128 of them encoded; beyond, "auto" is "linear", and beyond
+        5000 it is None.) None takes the features as they are.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -94,8 +96,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         of them, 2500 random ones), their Jacobian, and a factorised kernel matrix.
     n_jobs : int or None, default=None
         Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
-        2,000,000 / width rows): threads, unless ``joblib.parallel_config`` names another backend. None is 1
-        unless such a context says otherwise, -1 all processors. No prediction depends on it.
+        2,000,000 / width rows, fewer where the network has more inputs than that): threads, unless
+        ``joblib.parallel_config`` names another backend. None is 1 unless such a context says otherwise, -1
+        all processors. No prediction depends on it.
     warm_start : bool, default=False
         Whether ``fit`` continues from where the previous call ended, for ``max_iter`` more steps with
         the same solver state and penalty. The estimator then keeps that state.
@@ -136,7 +139,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Names of the features, where X had names that are all strings.
     n_outputs_ : int
         Number of targets.
-    width_ : int
+    width_ : int, or inf
         The width in use.
     gamma_ : float
         The γ in use.
@@ -168,7 +171,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     noise_std_ : ndarray of shape (n_outputs_,)
         Standard deviation of an observation of weight 1 around its expectation, on the targets' scale;
         with ``uncertainty=True`` only.
-    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + 1)
+    X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + fit_intercept)
         Scaled and augmented training rows that predictions are computed from; with infinite width only.
     dual_coef_ : ndarray of shape (n_landmarks, n_outputs_)
         Their coefficients: scaled predictions are the kernel of the rows times these; with infinite
@@ -271,6 +274,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self.random_state = random_state
         self.verbose = verbose
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None) -> Self:
         """Train the network.
@@ -297,9 +301,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         weights = validate_weights(sample_weight, X)
         with np.errstate(over="ignore"):
             Y = y.reshape(len(y), -1).astype(np.float64)
-        assert_all_finite(
-            Y, input_name="y"
-        )  # extended precision is not checked before, and may overflow here
+        # extended precision is not checked before, and may overflow here
+        assert_all_finite(Y, input_name="y")
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
         self._fit_network(X, Y, weights, _weighted_r2, watch)
@@ -331,7 +334,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         TypeError
             If ``mlp`` is not an `MLPRegressor`.
         ValueError
-            If its activation is not ReLU.
+            If its activation is not ReLU, or its output not linear.
         sklearn.exceptions.NotFittedError
             If it is not fitted.
 
@@ -350,7 +353,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         _check_mlp(mlp)
         embedded = embed(mlp.coefs_, mlp.intercepts_, gamma=cls().gamma)
         model = cls(
-            width=embedded.network.shape.m, output_init="gaussian", equilibrium_tol=1e-14, warm_start=True
+            width=embedded.network.shape.m, output_init="gaussian", equilibrium_tol=1e-15, warm_start=True
         )
         model.n_features_in_ = mlp.n_features_in_
         if hasattr(mlp, "feature_names_in_"):

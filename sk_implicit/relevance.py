@@ -32,7 +32,7 @@ from scipy.optimize import minimize
 
 from .encoding import PiecewiseLinear, dense
 from .limit import KernelDerivatives, limit_diagonal, limit_kernel_derivatives
-from .sampling import sample_rows
+from .sampling import left_out_weights, sample_rows
 from .scaling import InputScaling, TargetScaling
 
 # Rows the likelihood is computed from: more cost n³ and change the scales little.
@@ -80,8 +80,7 @@ def choose_inputs(
     """
     d = X.shape[1]
     if relevance is None or d > MAX_COLUMNS:
-        constant = None if bias and balanced else float(bias)
-        return InputScaling.of(X, weights, columns=np.ones(d), bias=constant)
+        return InputScaling.unlearnt(X, weights, bias=bias, balanced=balanced)
     encoding = PiecewiseLinear.of(X, weights) if relevance == "auto" else None
     rows = sample_rows(len(weights), MAX_ROWS)
     sample, groups, columns = dense(X[rows]).astype(np.float64), np.arange(d), np.ones(d)
@@ -129,7 +128,8 @@ def learn_relevance(
     largest = max(float(np.abs(X).max(initial=0.0)), float(bias))
     if not (np.any(X) and np.any(Y)):
         return neutral
-    weights = weights / min(1.0, float(weights.mean()))  # fewer observations than rows say nothing of noise
+    # as many observations as there are rows, and equal ones of a table of counts
+    weights = weights * (float(np.sum(weights / left_out_weights(X, Y, weights))) / float(weights.sum()))
     groups = np.unique(groups, return_inverse=True)[1]
     n_groups = int(groups.max()) + 1
     if bias:

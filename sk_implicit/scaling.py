@@ -111,6 +111,22 @@ class InputScaling:
         scale = np.maximum(norm / columns * largest, tiny)
         return cls(scale, bias / largest / norm, encoding, np.sqrt(variance) / norm)
 
+    @classmethod
+    def unlearnt(cls, X, weights: np.ndarray, *, bias: bool, balanced: bool) -> InputScaling:
+        """Scale [X, bias], the columns of X all alike.
+
+        Parameters
+        ----------
+        X, weights
+            As in `of`.
+        bias : bool
+            Whether a constant is appended.
+        balanced : bool
+            Whether it is as large as what varies of the features, instead of 1.
+        """
+        constant = None if bias and balanced else float(bias)
+        return cls.of(X, weights, columns=np.ones(X.shape[1]), bias=constant)
+
     def apply(self, X):
         """Return x̃ for every row, (n, p + 1) with a bias and (n, p) without.
 
@@ -155,8 +171,8 @@ def brought_near(X):
         return X, None
     if not np.isfinite(largest):
         raise ValueError(
-            f"X has entries that, divided by input_scale_, are beyond the range of {X.dtype}: expected rows "
-            "on the scale of those of the fit. Rescale X."
+            f"X has entries that are NaN or, divided by input_scale_, beyond the range of {X.dtype}: "
+            "expected rows on the scale of those of the fit. Impute what is missing, and rescale X."
         )
     sizes = abs(X).max(axis=1)
     sizes = sizes.toarray().ravel() if sparse.issparse(sizes) else sizes
@@ -252,7 +268,3 @@ class ClassScaling:
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the indicators, (n, k)."""
         return np.ascontiguousarray(Y, dtype=dtype)
-
-    def invert(self, F: np.ndarray) -> np.ndarray:
-        """Return the log-odds, in the precision of ``F``."""
-        return (F + self.mean).astype(F.dtype, copy=False)

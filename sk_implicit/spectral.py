@@ -46,9 +46,12 @@ def operator_norm(A: np.ndarray, *, v0: np.ndarray | None = None, tol: float = 1
         return float(values[0]), vectors[0]
     if not A.any():  # ARPACK cannot start on a zero operator
         return 0.0, np.full(m, m**-0.5, dtype=A.dtype)
+    unit, largest = 1.0, max(float(A.max()), -float(A.min()))
+    if largest > float(np.finfo(A.dtype).max) ** 0.25:  # products with AᵀA would have no number
+        unit, A = largest, A / A.dtype.type(largest)
     gram = LinearOperator((m, m), matvec=lambda v: A.T @ (A @ v), dtype=A.dtype)
     value, vector = largest_eigenvalue(gram, v0=v0, tol=tol)
-    return float(np.sqrt(max(value, 0.0))), vector
+    return unit * float(np.sqrt(max(value, 0.0))), vector
 
 
 def largest_eigenvalue(operator, *, v0: np.ndarray | None = None, tol: float = 1e-4):

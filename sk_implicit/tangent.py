@@ -149,13 +149,20 @@ class TangentFeatures:
             e2 = np.einsum("nm,nm->n", E, E)
             diagonal[:, c] = phi2 + z2 + e2 * x2 / network.shape.m
         if inner := self.inner_terms:
-            below = np.stack([right for _, right in inner], axis=1)  # (n, terms, m)
-            below = below @ below.swapaxes(1, 2)
-            for c in range(network.shape.k):
-                above = np.stack([left[c] for left, _ in inner], axis=1)
-                above = above @ above.swapaxes(1, 2)
-                diagonal[:, c] += network.s**2 * np.einsum("nst,nst->n", above, below)
+            n_terms, m = len(inner), network.shape.m
+            for rows in row_blocks(len(z2), n_terms * m + min(n_terms, m) ** 2):
+                for c in range(network.shape.k):
+                    diagonal[rows, c] += network.s**2 * self._inner_squares(c, rows)
         return diagonal
+
+    def _inner_squares(self, c: int, rows: slice) -> np.ndarray:
+        """Return ‖Σ λ zᵀ‖² of some rows, the sum over all inner terms of output c."""
+        left = np.stack([left[c, rows] for left, _ in self.inner_terms], axis=1)  # (n, terms, m)
+        right = np.stack([right[rows] for _, right in self.inner_terms], axis=1)
+        if left.shape[1] <= left.shape[2]:  # inner products of pairs of terms; else the matrices themselves
+            return np.einsum("nst,nst->n", left @ left.swapaxes(1, 2), right @ right.swapaxes(1, 2))
+        derivative = left.swapaxes(1, 2) @ right
+        return np.einsum("nij,nij->n", derivative, derivative)
 
 
 def _combined(left: np.ndarray, C: np.ndarray) -> np.ndarray:

@@ -3,19 +3,23 @@ r"""Predictive uncertainty: the Gaussian process of the linearised network.
 Trained to the optimum, the network linearised there is kernel ridge regression with its tangent kernel K
 and penalty a: the mean of a Gaussian process with covariance s² K and noise variance s² a/w on a row of
 weight w [1]_. A new observation of weight 1 at x has the variance s² v(x) + σ², v of
-`sk_implicit.kernel_ridge`. Leaving out one unit of weight, u = min(w, 1), of row i leaves the residual and
-the variance of f (over s²)
+`sk_implicit.kernel_ridge`. Leaving out weight u_i of row i (w_i, or less: see `sampling.left_out_weights`)
+leaves the residual and the variance of f (over s²)
 
     e_i⁻ = e_i / (1 − u h_i/w_i),     v_i⁻ = a (h_i/w_i) / (1 − u h_i/w_i),
 
 with e the residual and h = w v/a the leverage. s² and σ² maximise the leave-one-out predictive density,
 
-    Σ_i w_i log N(e_i⁻; 0, s² v_i⁻ + σ²),      σ² ≥ s² a,
+    Σ_i w_i log N(e_i⁻; 0, s² v_i⁻ + σ²),      σ² ≥ s² a/w̄,
 
-where s² has a closed form for a given ratio σ²/s², that of a mean square of 1 for the residuals over their
-standard deviations. The noise is what the penalty stands for, or more where a penalty close to 0
-interpolates. A row of weight 2 counts exactly as the same row given twice. On landmarks, the part of the
-prior variance that they do not span is added to v.
+w̄ the mean weight, where s² has a closed form for a given ratio σ²/s², that of a mean square of 1 for the
+residuals over their standard deviations. The noise is what the penalty stands for, or more where a penalty
+close to 0 interpolates. A row of weight 2 counts exactly as the same row given twice. The network that
+predicts need not be at the optimum of its linearisation: what its residuals are beyond those of the ridge
+regression is added to e⁻.
+
+On landmarks, the part of the prior variance that they do not span is added to v. A row that is a landmark
+itself goes on spanning the fit when it is left out, so that s² and σ² are measured on the others.
 
 References
 ----------
@@ -41,6 +45,7 @@ from .kernel_ridge import (
     row_blocks,
 )
 from .limit import limit_diagonal, limit_kernel
+from .sampling import left_out_weights
 from .tangent import TangentFeatures, kernel_block
 from .training.leave_one_out import refined_minimum
 
@@ -99,13 +104,24 @@ class Posterior:
 
 
 class LeftOut(NamedTuple):
-    """Residual e⁻ and variance v⁻ of every row without one unit of its weight, both (n,)."""
+    """Residual e⁻ and variance v⁻ of rows that are left out, and their weights, (r,) each."""
 
     residual: np.ndarray
     variance: np.ndarray
+    weights: np.ndarray
 
 
-def leave_out(fit: RidgeFit, c: int, kernel: Kernel, diagonal: np.ndarray, weights: np.ndarray) -> LeftOut:
+class Rows(NamedTuple):
+    """Training rows: weights w, what each loses when it is left out, u, and which are landmarks."""
+
+    weights: np.ndarray
+    left_out: np.ndarray
+    landmarks: np.ndarray
+
+
+def leave_out(
+    fit: RidgeFit, c: int, kernel: Kernel, diagonal: np.ndarray, rows: Rows, excess: np.ndarray | float = 0.0
+) -> LeftOut:
     """Return what each row's prediction is without it, for one output; see the module's head.
 
     Parameters
@@ -118,41 +134,45 @@ def leave_out(fit: RidgeFit, c: int, kernel: Kernel, diagonal: np.ndarray, weigh
         The kernel between training rows and landmarks, as in `fit_ridge`.
     diagonal : (n,) array
         k(x, x) of the training rows.
-    weights : (n,) array
-        Positive sample weights.
+    rows : Rows
+        The rows.
+    excess : (n,) array or 0
+        What the residuals of the predictions are beyond those of the ridge regression.
     """
-    system, a = fit.system, fit.system.penalty
-    u = np.minimum(weights, 1.0)
-    if system.prior is None:
-        left = np.minimum(a / weights * system.inverse_diagonal(), 1.0)  # 1 − h
-        share, unspanned = (1.0 - left) / weights, np.zeros(len(weights))
+    system, weights = fit.system, rows.weights
+    u = rows.left_out / weights
+    if fit.shift is not None:
+        left = np.minimum(fit.shift * system.inverse_diagonal(), 1.0)  # 1 − h
+        spanned, unspanned = fit.shift * (1.0 - left), np.zeros(len(weights))
         # 1 − u h/w, written so that it keeps its digits where h is close to 1
-        kept = (1.0 - u / weights) + u / weights * left
+        kept = (1.0 - u) + u * left
+        counted = np.ones(len(weights), bool)
     else:
-        parts = [system.split_variance(kernel(rows), diagonal[rows]) for rows in row_blocks(len(weights))]
+        parts = [system.split_variance(kernel(part), diagonal[part]) for part in row_blocks(len(weights))]
         spanned, unspanned = (np.concatenate(part) for part in zip(*parts))
-        share = np.minimum(spanned / a, 1.0 / weights)  # h/w
-        kept = 1.0 - u * share
+        spanned = np.minimum(spanned, system.penalty / weights)  # a h/w
+        kept = 1.0 - rows.left_out * spanned / system.penalty
+        counted = np.ones(len(weights), bool)
+        counted[rows.landmarks] = False
     kept = np.maximum(kept, np.finfo(np.float64).eps)
-    return LeftOut(fit.residual[:, c] / kept, a * share / kept + unspanned)
+    residual, variance = fit.residual[:, c] / kept + excess, spanned / kept + unspanned
+    return LeftOut(residual[counted], variance[counted], weights[counted])
 
 
-def calibrate(left_out: LeftOut, weights: np.ndarray, a: float) -> tuple[float, float]:
+def calibrate(left_out: LeftOut, least: float) -> tuple[float, float]:
     """Return s² and σ² of the largest leave-one-out predictive density.
 
     Parameters
     ----------
     left_out : LeftOut
         From `leave_out`.
-    weights : (n,) array
-        Positive sample weights.
-    a : float
-        The penalty, the least ratio σ²/s².
+    least : float
+        The least ratio σ²/s².
     """
-    squares = left_out.residual**2
+    squares, weights = left_out.residual**2, left_out.weights
     if not squares.any():
         return 0.0, 0.0
-    ratios = a * _RATIOS
+    ratios = least * _RATIOS
     variances = left_out.variance + ratios[:, None]
     amplitudes = np.average(squares / variances, axis=1, weights=weights)
     densities = np.log(amplitudes) + np.average(np.log(variances), axis=1, weights=weights)
@@ -161,25 +181,31 @@ def calibrate(left_out: LeftOut, weights: np.ndarray, a: float) -> tuple[float, 
     return amplitude, amplitude * ratio
 
 
-def limit_posterior(fit: LimitFit, X, weights: np.ndarray, *, gamma: float) -> Posterior:
+def limit_posterior(fit: LimitFit, X, Y: np.ndarray, weights: np.ndarray, *, gamma: float) -> Posterior:
     """Return the posterior of the infinitely wide network; the outputs share its kernel.
 
     Parameters
     ----------
     fit : LimitFit
         The trained network.
-    X, weights, gamma
+    X, Y, weights, gamma
         As in `fit_limit`.
     """
     kernel = limit_kernel_rows(X, fit.landmarks, gamma)
     diagonal = limit_diagonal(X, gamma=gamma)
+    rows = Rows(weights, left_out_weights(X, Y, weights), fit.landmarks)
     k = fit.ridge.dual.shape[1]
-    left_out = [leave_out(fit.ridge, c, kernel, diagonal, weights) for c in range(k)]
+    left_out = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
     return _calibrated([fit.ridge.system], left_out, weights)
 
 
 def tangent_posterior(
-    tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray, a: float
+    tangent: TangentFeatures,
+    drift: np.ndarray,
+    Y: np.ndarray,
+    residual: np.ndarray,
+    weights: np.ndarray,
+    a: float,
 ) -> tuple[Posterior, TangentFeatures]:
     """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
 
@@ -192,6 +218,8 @@ def tangent_posterior(
         The Jacobian on the training rows.
     drift : (n_weights,) array
         θ − θ₀.
+    Y : (n, k) array
+        Targets.
     residual : (n, k) array
         Targets less predictions.
     weights : (n,) array
@@ -201,6 +229,7 @@ def tangent_posterior(
     """
     targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
     landmarks = choose_landmarks(len(weights))
+    rows = Rows(weights, left_out_weights(tangent.layers.X, Y, weights), landmarks)
     spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
     systems, left_out = [], []
     for c in range(residual.shape[1]):
@@ -210,12 +239,15 @@ def tangent_posterior(
 
         fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, a)
         systems.append(fit.system)
-        left_out.append(leave_out(fit, 0, kernel, diagonals[:, c], weights))
+        excess = residual[:, c] - fit.residual[:, 0]
+        left_out.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))
     return _calibrated(systems, left_out, weights), spanning
 
 
 def _calibrated(systems, left_out, weights) -> Posterior:
-    scales = np.array([calibrate(one, weights, systems[0].penalty) for one in left_out])
+    penalties = [system.penalty / float(weights.mean()) for system in systems]
+    penalties *= len(left_out) // len(systems)  # one for all outputs, or one for each
+    scales = np.array([calibrate(one, least) for one, least in zip(left_out, penalties)])
     return Posterior(tuple(systems), scales[:, 0], scales[:, 1])
 
 

@@ -211,7 +211,7 @@ def test_rows_beyond_the_precision_of_the_fit_are_refused_in_words(width, conver
 def test_rows_beyond_the_range_of_numbers_are_refused_in_words(width):
     X, y = regression()
     model = fit(1e-9 * X, y, width=width, fit_intercept=False, max_iter=2, tol=10.0, relevance=None)
-    with pytest.raises(ValueError, match=r"divided by input_scale_, are beyond the range of float64"):
+    with pytest.raises(ValueError, match=r"are NaN or, divided by input_scale_, beyond the range of float64"):
         model.predict(1e301 * X)
 
 
@@ -341,7 +341,13 @@ def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4):
     theta = np.zeros(1)
     state = TrainingState(LMState(1.0, promised), history, theta, theta, -end, end, 0.0, 2, status)
     penalty = Penalty(0.1, 0.1, left_out, 40)
-    return message(state, penalty, solver="lm", max_iter=50, tol=tol, contraction=0.8)
+    return message(state, penalty, solver="lm", max_iter=50, tol=tol, contraction=0.8, warm_start=False)
+
+
+def test_no_job_is_refused_at_once():
+    X, y = regression()
+    with pytest.raises(ValueError, match="n_jobs"):
+        ImplicitReLURegressor(20, n_jobs=0).fit(X, y)
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -354,7 +360,7 @@ def test_messages_about_training_are_sentences_with_a_remedy(status):
     assert text.endswith(".")
     assert "  " not in text
     assert "{" not in text
-    assert any(remedy in text for remedy in ("Increase", "use ", "Use ", "Set ", "set "))
+    assert any(remedy in text for remedy in ("Increase", "use ", "Use ", "warm_start=True"))
 
 
 @pytest.mark.parametrize(

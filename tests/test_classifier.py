@@ -1,5 +1,7 @@
 """`ImplicitReLUClassifier`: what it predicts, its weights, its losses, and its training."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,6 +9,7 @@ from problems import rows
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
@@ -79,6 +82,7 @@ def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k, monkeypatch
         hessian = P[i] * (1 - P[i]) * np.eye(1) if k == 1 else np.diag(P[i]) - np.outer(P[i], P[i])
         B[np.ix_(rows_of_i, rows_of_i)] = objective.weights[i] * hessian
     scale = np.average(np.mean(np.sum(J**2, axis=1).reshape(k, n), axis=0), weights=objective.weights)
+    scale *= np.prod(objective.weights) ** (1 / n)
     normal = J.T @ B @ J + (objective.alpha + mu * scale) * np.eye(J.shape[1])
     right = J.T @ (objective.weights[:, None] * point.residual).ravel(order="F") - objective.alpha * drift
     delta = np.linalg.solve(normal, right)
@@ -285,3 +289,14 @@ def test_views_of_the_weights_have_one_row_for_each_class(iris):
     model = classifier(alpha=1e-2, max_iter=1).fit(X, y)
     parts = weight_views(np.zeros(30 * (30 + 5 + 6)), Shape(30, 5, 3))
     assert [part.shape for part in parts] == [part.shape for part in (model.A_, model.W_, model.U_, model.V_)]
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_probabilities_of_float32_are_scored_without_a_warning(loss, iris):
+    X, y = iris
+    model = classifier(loss=loss, early_stopping=True, max_iter=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X.astype(np.float32), y)
+    assert len(model.validation_scores_) == model.n_iter_

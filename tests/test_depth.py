@@ -425,3 +425,16 @@ def test_spectrum_display_draws_no_limit():
     display = SpectrumDisplay.from_estimator(regressor(depth=2).fit(X, y), X)
     assert display.limit is None
     assert len(display.lines_) == 2
+
+
+@pytest.mark.parametrize("m", [10, 40])
+def test_diagonal_of_the_kernel_of_many_layers(m, monkeypatch):
+    """Fewer and more layers than units, some rows at a time."""
+    monkeypatch.setattr("sk_implicit.adjoint._BLOCK_ENTRIES", 4000)
+    case = problem(m=m, n=7, p=3, k=2, gamma=1.3, depth=25, tol=1e-12)
+    tangent = case.tangent
+    assert len(tangent.inner_terms) == 24
+    for c in range(2):
+        assert_allclose(
+            tangent.kernel_diagonal()[:, c], np.diag(kernel_block(tangent, tangent, c)), rtol=1e-9
+        )

@@ -308,3 +308,22 @@ def test_correction_equation_is_exact(masked):
     new = task.applied(z, scale)
     g = new @ M + Phi
     np.testing.assert_allclose(new, np.where(active, g, 0) if masked else np.maximum(g, 0), atol=1e-14)
+
+
+@pytest.mark.parametrize("gamma", [1.15, 1.3])
+@pytest.mark.parametrize("solver", ["newton_krylov", "auto"])
+def test_units_that_are_off_are_zero(gamma, solver):
+    """The pattern Z > 0 is what adjoints are solved on: what rounding leaves of a unit must not be in it."""
+    m, n_solved = 60, 0
+    for seed in range(4):
+        rng = np.random.RandomState(seed)
+        A = rng.standard_normal((m, m))
+        Phi = np.maximum(rng.standard_normal((40, 6)) @ rng.standard_normal((6, m)), 0) / np.sqrt(m)
+        result = solve(A, Phi, gamma=gamma, solver=solver, tol=1e-10)
+        Z = result.solution[result.residual <= 1e-10]
+        g = gamma / np.sqrt(m) * Z @ A.T + Phi[result.residual <= 1e-10]
+        clear = np.abs(g) > 1e-7 * np.linalg.norm(Z, axis=1)[:, None]
+        assert np.array_equal((Z > 0)[clear], (g > 0)[clear])
+        assert Z.min() >= 0
+        n_solved += len(Z)
+    assert n_solved > 100

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import BaggingRegressor, StackingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import (
@@ -27,7 +28,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_implicit import ImplicitReLURegressor
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.training import SOLVERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
@@ -215,3 +216,21 @@ def test_fit_leaves_its_arguments_alone():
     small().fit(X, y, weights).predict(X)
     for now, then in zip((X, y, weights), copies, strict=True):
         assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("cls", [ImplicitReLURegressor, ImplicitReLUClassifier])
+def test_warnings_name_the_users_line(cls):
+    X, y = regression()
+    model = cls(width=30, max_iter=1, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), model)
+    target = y > 0 if cls is ImplicitReLUClassifier else y
+    for fitted in (model, pipeline):
+        with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
+            fitted.fit(X, target)
+        assert {warning.filename for warning in caught} == {__file__}
+    model.A_ = -40 * np.abs(model.A_)
+    model.equilibrium_solver = "picard"
+    for method in (model.predict, model.equilibrium, pipeline.predict):
+        with pytest.warns(ConvergenceWarning, match="was not reached") as caught:
+            method(X)
+        assert {warning.filename for warning in caught} == {__file__}

@@ -307,6 +307,7 @@ def test_float32_and_lists_give_float64():
     ("params", "message"),
     [
         ({"gamma": 1.5}, "gamma must lie between"),
+        ({"gamma_bounds": (0.1, 5.0)}, r"gamma_bounds must end below √2 = 1.4142.*got \(0.1, 5.0\)"),
         ({"kind": "rbf"}, "kind must be 'ntk' or 'nngp'; got 'rbf'"),
         ({"bias": -1.0}, "bias is a variance"),
         ({"length_scale": 0.0}, "length_scale must be positive"),

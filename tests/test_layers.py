@@ -27,6 +27,8 @@ LAYERS = [
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.
 FACE = [
     "_callbacks",
+    "_checks",
+    "_warn",
     "_infinite_width",
     "_prediction",
     "_predictive",

@@ -11,7 +11,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from sk_implicit.tangent import mean_diagonal, mean_kernel
 from sk_implicit.training import penalty
-from sk_implicit.training.leave_one_out import LOO_GRID, leave_one_out, leave_one_out_scores
+from sk_implicit.training.leave_one_out import LOO_GRID, leave_one_out, leave_one_out_scores, weighted_grid
 from sk_implicit.training.penalty import choose_penalty
 
 
@@ -21,12 +21,12 @@ def kernel_and_targets(n=10, k=2, seed=0, rank=None):
     return factors @ factors.T / n, rng.standard_normal((n, k))
 
 
-def brute_force(K, Y, weights, a):
-    """Refit without one unit of weight of each row (all of it, if it has less); score on that row."""
+def brute_force(K, Y, weights, a, left_out):
+    """Refit without some of the weight of each row, or all of it; score on that row."""
     errors = np.empty_like(Y)
     for i in range(len(Y)):
         w = weights.astype(float)
-        w[i] -= min(1.0, w[i])
+        w[i] -= left_out[i]
         kept = w > 0
         C = np.linalg.solve(K[np.ix_(kept, kept)] + a * np.diag(1 / w[kept]), Y[kept])
         errors[i] = Y[i] - K[i, kept] @ C
@@ -44,7 +44,26 @@ def test_closed_form_equals_refits(n, k, a, weights, seed):
     K, Y = kernel_and_targets(n, k, seed)
     weights = np.array(weights[:n])
     score = leave_one_out_scores(K, Y, weights, np.array([a]))[0]
-    assert_allclose(score, brute_force(K, Y, weights, a), rtol=1e-7)
+    assert_allclose(score, brute_force(K, Y, weights, a, weights), rtol=1e-7)
+    unit = np.minimum(weights, 1.0)
+    score = leave_one_out_scores(K, Y, weights, np.array([a]), unit)[0]
+    assert_allclose(score, brute_force(K, Y, weights, a, unit), rtol=1e-7)
+
+
+@pytest.mark.parametrize("factor", [0.1, 1e-10, 1e-200, 10.0, 1e20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_common_factor_of_the_weights_is_one_of_the_penalty(factor, dtype):
+    K, Y = kernel_and_targets(30)
+    weights = np.random.RandomState(4).uniform(0.5, 1, 30)
+    one, small = (leave_one_out(K.astype(dtype), Y, c * weights) for c in (1.0, factor))
+    assert_allclose(small.alpha, factor * one.alpha, rtol=1e-4)
+    assert_allclose(small.score, one.score, rtol=1e-4)
+
+
+def test_weights_of_about_one_are_searched_on_the_grid():
+    assert np.array_equal(weighted_grid(LOO_GRID, 6, np.ones(7)), LOO_GRID)
+    assert np.array_equal(weighted_grid(LOO_GRID, 6, np.array([1.0] * 9 + [2.0])), LOO_GRID)  # now and then
+    assert_allclose(weighted_grid(LOO_GRID, 6, np.full(7, 1e3)), 1e3 * LOO_GRID)
 
 
 @pytest.mark.parametrize("a", [0.01, 1.0, 100.0])
@@ -61,12 +80,10 @@ def test_weight_two_is_the_same_row_twice(rank):
     weights = np.ones(10)
     weights[[2, 5, 6]] = [2, 3, 2]
     rows = np.repeat(np.arange(10), weights.astype(int))
-    heavy = leave_one_out(K, Y, weights)
-    repeated = leave_one_out(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows)))
-    # below this penalty the rounding errors of a singular kernel are all that is left
-    sane = LOO_GRID > 1e-6
-    assert_allclose(heavy.curve[sane], repeated.curve[sane], rtol=1e-6)
-    assert_allclose(heavy.alpha, repeated.alpha, rtol=1e-6)
+    penalties = np.logspace(-6, 3, 10)  # below, the rounding errors of a singular kernel are all that is left
+    heavy = leave_one_out_scores(K, Y, weights, penalties, np.ones(10))
+    repeated = leave_one_out_scores(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows)), penalties)
+    assert_allclose(heavy, repeated, rtol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1e-12, 1e-3, 1e9])

@@ -147,3 +147,12 @@ def test_largest_eigenvalue_is_that_of_the_dense_matrix(order):
     value, vector = largest_eigenvalue(M, tol=1e-10)
     assert_allclose(value, np.linalg.eigvalsh(M)[-1], rtol=1e-9)
     assert_allclose(M @ vector, value * vector, atol=1e-4 * value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_operator_norm_of_entries_whose_squares_overflow(dtype):
+    A = np.random.RandomState(0).standard_normal((80, 80)).astype(dtype)
+    size = dtype(np.finfo(dtype).max ** 0.7)
+    norm, vector = operator_norm(size * A, tol=1e-8)
+    assert_allclose(norm, float(size) * np.linalg.norm(A.astype(np.float64), 2), rtol=1e-5)
+    assert_allclose(np.linalg.norm(vector), 1, rtol=1e-5)

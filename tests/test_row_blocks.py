@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -68,10 +69,10 @@ def test_active_backend_is_used(backend, monkeypatch):
     monkeypatch.setattr(_row_blocks, "Parallel", parallel)
     with joblib.parallel_config(backend=backend, n_jobs=2):
         assert_array_equal(model.predict(ROWS), expected)
-    assert seen == [({"threading": "ThreadingBackend", "loky": "LokyBackend"}[backend], 2)] * 2
+    assert seen == [({"threading": "ThreadingBackend", "loky": "LokyBackend"}[backend], 2)]
     model.predict(ROWS)
     model.set_params(n_jobs=2).predict(ROWS[:7])  # one block
-    assert len(seen) == 2
+    assert len(seen) == 1
 
 
 @pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
@@ -99,3 +100,25 @@ def test_a_network_is_sent_as_its_weights():
     twin = pickle.loads(pickle.dumps(network))
     assert isinstance(twin, Network)
     assert_array_equal(twin.theta, network.theta)
+
+
+@pytest.mark.parametrize("width", [20, np.inf])
+@pytest.mark.parametrize("return_std", [False, True])
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+def test_memory_of_predictions_does_not_grow_with_the_rows(width, return_std, monkeypatch):
+    """Not even through the encoding, which has thirty columns for each of X."""
+    monkeypatch.setattr("sk_implicit._prediction._BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 20_000)
+    rng = np.random.RandomState(0)
+    rows = rng.standard_normal((200, 3))
+    model = regressor(width=width, uncertainty=True).fit(rows, rows[:, 0])
+    peaks = []
+    for n in (1000, 8000):
+        new = rng.standard_normal((n, 3))
+        tracemalloc.start()
+        model.predict(new, return_std=return_std)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert model._inputs.scale.size > 48
+    few_columns = 8 * 8000 * 8
+    assert peaks[1] <= peaks[0] + few_columns < 8 * 8000 * 48

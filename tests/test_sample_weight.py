@@ -1,5 +1,7 @@
 """Sample weights: weight 2 is the same row twice, weight 0 its absence."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import regression
 from scipy import sparse
 
-from sk_implicit import ImplicitReLURegressor
-from sk_implicit.sampling import distinct_rows
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.sampling import distinct_rows, left_out_weights
 from sk_implicit.scaling import TargetScaling
 from sk_implicit.training import SOLVERS
 
@@ -119,11 +121,29 @@ def test_one_heavy_row_is_fitted_more_closely():
     assert miss[1] < 0.2 * miss[0]
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_weights_of_any_size_give_a_finite_fit(scale):
+@pytest.mark.parametrize("scale", [1e6, 1e20])
+def test_large_weights_are_fitted(scale):
     X, y = regression(n=20)
-    model = fit(X, y, np.full(20, scale))
-    assert np.isfinite(model.predict(X)).all()
+    assert fit(X, y, np.full(20, scale)).score(X, y) > 0.99
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e-10, 1e-100, 10.0, 1e20])
+@pytest.mark.parametrize("width", [20, np.inf])
+@pytest.mark.parametrize("relevance", [None, "linear"])
+def test_a_common_factor_of_the_weights_does_not_matter(factor, width, relevance):
+    """Weights of 1/n, or of ten people each: rows are left out whole, and the penalty moves with them."""
+    X, y = regression(n=60, noise=0.3)
+    options = {"width": width, "relevance": relevance, "alpha": "loo", "random_state": 0}
+    one, small = (fit(X, y, np.full(60, c), **options) for c in (1.0, factor))
+    assert_allclose(small.alpha_, factor * one.alpha_, rtol=1e-3)
+    assert_allclose(small.loo_score_, one.loo_score_, rtol=1e-3)
+    assert_allclose(small.predict(X), one.predict(X), atol=0.02 * np.std(y))
+
+
+@pytest.mark.parametrize("width", [20, np.inf])
+def test_without_a_penalty_small_weights_interpolate(width):
+    X, y = regression(n=15)
+    assert fit(X, y, np.full(15, 1e-14), width=width, alpha=0.0, max_iter=50).score(X, y) > 1 - 1e-6
 
 
 def test_score_takes_weights():
@@ -188,3 +208,58 @@ def test_small_weights_are_trained_as_well_as_others(scale):
     one, small = fits
     assert max(one.history_["step_size"][1:]) > 0  # damped
     assert_allclose(small.loss_curve_, one.loss_curve_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_leave_one_out_takes_whole_rows_but_of_tables_of_counts(kind):
+    """Rows: continuous inputs; cells with several targets; cells with one; a target of its own."""
+    X = np.array([[0.1, 0.7], [0.2, 0.8], [1, 1], [1, 1], [1, 0], [0, 1], [0, 1], [0, 0]])
+    y = np.array([0, 1, 0, 1, 0, 5, 1.0, 7])[:, None]
+    weights = np.array([3.0, 1, 9, 4, 2, 6, 2, 2])
+    whole_numbers = left_out_weights(kind(X), y, weights)
+    assert_array_equal(whole_numbers, [3, 1, 1, 1, 1, 6, 1, 2])
+    assert_array_equal(left_out_weights(kind(X), y, weights + 0.5), [3.5, 1.5, 1, 1, 2.5, 6.5, 1, 2.5])
+    assert_array_equal(left_out_weights(kind(X), y, weights / 9), weights / 9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize("cls", [ImplicitReLURegressor, ImplicitReLUClassifier])
+@pytest.mark.parametrize("width", [60, np.inf])
+def test_cells_are_learnt_from_many_equal_rows(noise, cls, width):
+    """A parity of four bits: a cell says nothing of its neighbours, and its own rows say it all."""
+    rng = np.random.RandomState(0)
+    cells = np.array(list(itertools.product([-1.0, 1.0], repeat=4)))
+    X = cells[rng.randint(0, 16, 500)]
+    y = X.prod(axis=1) * np.where(rng.uniform(size=500) < noise, -1, 1)
+    model = cls(width, random_state=0).fit(X, y)
+    assert_array_equal(np.sign(model.predict(cells)), cells.prod(axis=1))
+
+
+@pytest.mark.parametrize("width", [60, np.inf])
+def test_weights_above_one_do_not_turn_the_penalty_off(width):
+    """Inverse variances: a row of weight 100 is not predicted by the other 99 of itself."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((300, 4))
+    std = rng.uniform(0.1, 1.0, 300)
+    y = X[:, 0] + np.abs(X[:, 1]) + std * rng.standard_normal(300)
+    train, test = slice(150), slice(150, None)
+    weights = 1 / std**2
+    model = ImplicitReLURegressor(width, uncertainty=True, random_state=0)
+    model.fit(X[train], y[train], weights[train])
+    assert model.score(X[test], y[test], weights[test]) > 0.85
+    assert abs(model.loo_score_ - model.score(X[test], y[test], weights[test])) < 0.1
+    mean, std = model.predict(X[test], return_std=True)
+    inside = np.average(np.abs(y[test] - mean) < 1.96 * std, weights=weights[test])
+    assert 0.85 < inside < 0.995
+
+
+@pytest.mark.parametrize("extreme", [1e300, 5e-324])
+def test_weights_beyond_all_numbers_are_refused(extreme):
+    X, y = regression(n=20)
+    with pytest.raises(ValueError, match=r"must lie between 1e-250 and 1e\+100.*Divide them by their mean"):
+        fit(X, y, np.r_[extreme, np.ones(19)])
+
+
+def test_minus_zero_is_zero():
+    X = np.ones((2, 1))
+    assert len(distinct_rows(X, np.array([[0.0], [-0.0]]), np.ones(2))[0]) == 1

@@ -92,8 +92,17 @@ def test_closest_pair(convert, sign, angle):
     assert pair.parallel == (angle < 1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 100])
+def test_closest_pair_is_free_of_scale_and_of_integers(scale):
+    X = np.random.RandomState(0).standard_normal((20, 4))
+    X = np.round(scale * X).astype(np.int8) if scale == 100 else scale * X
+    expected = closest_pair(X / float(np.abs(X.astype(float)).max()))
+    assert closest_pair(X) == expected and 0 < expected.angle < np.pi / 2
+
+
 def test_closest_pair_of_one_row_and_of_a_zero_row():
     assert closest_pair(np.ones((1, 3))).angle == pytest.approx(np.pi / 2)
+    assert closest_pair(np.zeros((1, 3))).angle == pytest.approx(np.pi / 2)
     assert closest_pair(np.array([[1.0, 0], [0, 0], [0, 1]])).rows == (1, 0)
 
 
@@ -137,6 +146,35 @@ def test_an_estimator_that_is_not_fitted_has_the_kernel_of_its_start(data, fit_i
     np.testing.assert_allclose(K, tangent_kernel(started, X), rtol=1e-8)
     np.testing.assert_allclose(tangent_kernel(clone(started), X, X[:5]), K[:, :5], rtol=1e-8)
     np.testing.assert_allclose(network_inputs(clone(started), X), network_inputs(started, X))
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("width", [20, np.inf])
+def test_a_classifier_that_is_not_fitted_has_the_inputs_of_its_fit(data, fit_intercept, width):
+    """Its constant input is not 1."""
+    X, y = data
+    options = {"fit_intercept": fit_intercept, "max_iter": 1, "random_state": 0}
+    model = ImplicitReLUClassifier(width, **options)
+    inputs = network_inputs(model, X + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X + 1, y > 0)
+    np.testing.assert_allclose(inputs, network_inputs(model, X + 1))
+
+
+def test_the_certificate_is_of_the_weights_that_were_kept(data):
+    """Adam's last step need not be its best."""
+    X, y = data
+    model = fitted(X, y, solver="adam", learning_rate=0.03, max_iter=40)
+    losses = model.history_["loss"]
+    best = int(np.argmin(losses))
+    assert best < 40 and losses[-1] > 1.05 * losses[best]
+    certificate = convergence_certificate(model, X, y)
+    assert certificate.decrease == pytest.approx(losses[best] / losses[0])
+    assert certificate.contraction[1] == model.history_["contraction"][best]
+    assert certificate.reproduced
+    model.A_, model.W_ = model.A_init_, model.W_init_  # the squared error of another step
+    assert not convergence_certificate(model, X, y).reproduced
 
 
 def test_the_kernel_tends_to_that_of_the_limit(data):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from scipy.stats import norm
 from sklearn.base import clone
@@ -14,7 +15,7 @@ from sk_implicit.kernel_ridge import fit_ridge, limit_kernel_rows
 from sk_implicit.limit import limit_diagonal, limit_kernel
 from sk_implicit.network import Network
 from sk_implicit.tangent import TangentFeatures
-from sk_implicit.uncertainty import LeftOut, calibrate, leave_out
+from sk_implicit.uncertainty import LeftOut, Rows, calibrate, leave_out
 
 WIDTHS = [12, np.inf]
 NOISE = 0.3
@@ -85,30 +86,36 @@ def test_noise_is_at_least_what_the_penalty_stands_for():
 
 
 @pytest.mark.parametrize("landmarks", [np.arange(12), np.arange(0, 12, 2)], ids=["exact", "landmarks"])
-def test_left_out_rows_are_those_of_refits(landmarks):
+@pytest.mark.parametrize("cells", [False, True])
+def test_left_out_rows_are_those_of_refits(landmarks, cells):
     X, y = problem(n=12)
     a, weights = 0.3, np.array([1.0, 2, 0.5, 3.5, *np.ones(8)])
     kernel = limit_kernel_rows(X, landmarks, 0.4)
     diagonal = limit_diagonal(X, gamma=0.4)
-    left_out = leave_out(fit_ridge(kernel, landmarks, y[:, None], weights, a), 0, kernel, diagonal, weights)
+    unit = np.minimum(weights, 1.0) if cells else weights
+    rows = Rows(weights, unit, landmarks)
+    left_out = leave_out(fit_ridge(kernel, landmarks, y[:, None], weights, a), 0, kernel, diagonal, rows)
+    # a landmark is one without its row, too: it is not asked
+    asked = np.arange(12) if len(landmarks) == 12 else np.setdiff1d(np.arange(12), landmarks)
+    assert_array_equal(left_out.weights, weights[asked])
     K = limit_kernel(X, gamma=0.4)
     V = np.linalg.solve(np.linalg.cholesky(K[np.ix_(landmarks, landmarks)]), K[landmarks]).T
-    for i in range(12):
+    for place, i in enumerate(asked):
         left = weights.copy()
-        left[i] = max(left[i] - 1, 0)
+        left[i] -= unit[i]
         # in the weight space that the landmarks span
         precision = np.eye(len(landmarks)) + V.T @ (left[:, None] * V) / a
         mean = V[i] @ np.linalg.solve(precision, V.T @ (left * y)) / a
         variance = V[i] @ np.linalg.solve(precision, V[i]) + diagonal[i] - V[i] @ V[i]
-        assert left_out.residual[i] == pytest.approx(y[i] - mean, rel=1e-6)
-        assert left_out.variance[i] == pytest.approx(variance, rel=1e-6)
+        assert left_out.residual[place] == pytest.approx(y[i] - mean, rel=1e-6)
+        assert left_out.variance[place] == pytest.approx(variance, rel=1e-6)
 
 
 def test_calibration_finds_the_variances_that_residuals_were_drawn_from():
     rng = np.random.default_rng(0)
     variance = rng.uniform(0, 2, 20_000)
     residual = rng.standard_normal(20_000) * np.sqrt(3.0 * variance + 0.6)
-    amplitude, noise = calibrate(LeftOut(residual, variance), np.ones(20_000), 1e-3)
+    amplitude, noise = calibrate(LeftOut(residual, variance, np.ones(20_000)), 1e-3)
     assert amplitude == pytest.approx(3.0, rel=0.05)
     assert noise == pytest.approx(0.6, rel=0.05)
 
@@ -118,7 +125,7 @@ def test_calibrated_residuals_have_unit_variance(seed, least):
     rng = np.random.default_rng(seed)
     variance, weights = rng.uniform(0, 2, 50), rng.uniform(0.1, 3, 50)
     residual = rng.standard_normal(50)
-    amplitude, noise = calibrate(LeftOut(residual, variance), weights, least)
+    amplitude, noise = calibrate(LeftOut(residual, variance, weights), least)
     standardised = residual**2 / (amplitude * variance + noise)
     assert np.average(standardised, weights=weights) == pytest.approx(1.0)
     assert noise >= least * amplitude * (1 - 1e-9)
@@ -212,3 +219,40 @@ def test_extremes_stay_finite(width, target):
     mean, std = model.predict(X, return_std=True)
     np.testing.assert_allclose(mean, y, atol=1e-3)
     assert np.all(std >= 0) and np.isfinite(std).all()
+
+
+@pytest.mark.parametrize(("solver", "max_iter"), [("gd", 300), ("adam", 60), ("lm", 1)])
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+def test_std_covers_what_training_has_left(solver, max_iter):
+    """The noise is that of the network's own residuals, not of what its linearisation would reach."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    y = np.sin(6 * X[:, 0]) + 0.1 * rng.standard_normal(300)
+    model = regressor(60, solver=solver, max_iter=max_iter, alpha="loo").fit(X[:150], y[:150])
+    mean, std = model.predict(X[150:], return_std=True)
+    assert 0.85 < np.mean(np.abs(y[150:] - mean) < 1.96 * std) <= 1
+    left = np.sqrt(np.mean((y[:150] - model.predict(X[:150])) ** 2))
+    assert 0.9 * left < model.noise_std_[0] < 1.3 * left
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("alpha", [1e-4, 1e-8, 0.0])
+def test_std_where_the_kernel_has_the_rounding_errors_of_float32(alpha):
+    """Its factorisation takes a larger penalty than was asked for, and leave-one-out has to know."""
+    X, y = problem(n=200, d=1)
+    model = regressor(100, alpha=alpha, max_iter=5, tol=1e-4).fit(X.astype(np.float32), y)
+    assert NOISE < model.noise_std_[0] < 2 * NOISE
+
+
+@pytest.mark.parametrize("width", [150, np.inf])
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_noise_is_measured_off_the_landmarks(width, noise, monkeypatch):
+    monkeypatch.setattr("sk_implicit.kernel_ridge.MAX_ROWS", 200)
+    monkeypatch.setattr("sk_implicit.kernel_ridge.N_LANDMARKS", 120)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 3))
+    y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + noise * rng.standard_normal(500)
+    model = regressor(width, alpha="loo", relevance="auto", tol=1e-4).fit(X[:300], y[:300])
+    mean, std = model.predict(X[300:], return_std=True)
+    assert model.noise_std_[0] < noise + 0.05
+    assert 0.8 < np.mean(np.abs(y[300:] - mean) < 1.96 * std) < 0.99

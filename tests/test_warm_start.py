@@ -96,6 +96,26 @@ def test_another_solver_goes_on_from_the_same_weights():
     assert len(model.loss_curve_) == 11
 
 
+def test_another_solver_has_a_patience_of_its_own():
+    """Steps of gradient descent that gained nothing do not count against Levenberg-Marquardt."""
+    X, y = regression()
+    model = make(solver="gd", learning_rate=1e-12, max_iter=5, tol=1e-4, alpha=1e-3).fit(X, y)
+    assert model._training.state.n_no_change == 5
+    model.set_params(solver="lm", max_iter=1).fit(X, y)
+    assert model._training.state.n_no_change == 0
+
+
+@pytest.mark.parametrize(
+    ("warm_start", "advice"), [(True, "call fit again"), (False, "fit with warm_start=True")]
+)
+def test_the_way_to_go_on_is_the_one_that_works(warm_start, advice):
+    X, y = regression()
+    with pytest.warns(ConvergenceWarning, match=f"stopped at max_iter=1 .*, or {advice}"):
+        model = make(max_iter=1, warm_start=warm_start).fit(X, y)
+    model.fit(X, y)
+    assert model.n_iter_ == (2 if warm_start else 1)
+
+
 def test_more_rows_may_come():
     X, y = regression(n=80)
     model = make(max_iter=3).fit(X[:40], y[:40])
@@ -159,6 +179,10 @@ def test_converged_fit_takes_at_most_one_more_step():
         ({"gamma": 0.3}, "gamma was 0.4 and is now 0.3"),
         ({"depth": 3}, "depth was inf and is now 3"),
         ({"fit_intercept": False}, "fit_intercept was True and is now False"),
+        ({"output_init": "zero"}, "output_init was centred and is now zero"),
+        ({"init": "bernoulli"}, "init was gaussian and is now bernoulli"),
+        ({"relevance": None}, "relevance was auto and is now None"),
+        ({"alpha": 0.2}, "alpha was 0.1 and is now 0.2"),
     ],
 )
 def test_changed_parameters_are_refused_in_words(change, message):
@@ -180,12 +204,36 @@ def test_changed_data_are_refused_in_words():
             model.fit(other, target)
 
 
-def test_a_fit_that_is_refused_leaves_the_one_before():
+@pytest.mark.parametrize(("solver", "rate"), [("gd", 50.0), ("adam", 5.0)])
+def test_the_remedy_of_divergence_helps(solver, rate):
+    """From the best weights on, with the new learning rate and nothing remembered of the old one."""
     X, y = regression()
-    model = make(max_iter=3, warm_start=False, early_stopping=True).fit(X, y)
-    before = model.predict(X)
-    model.set_params(output_init="zero", early_stopping=False, gamma=5.0)
-    with pytest.raises(ValueError, match="too large"):
+    model = make(solver=solver, max_iter=60, alpha=1e-3, learning_rate=rate)
+    with pytest.warns(ConvergenceWarning, match="diverged .* use learning_rate='auto' or a smaller number"):
         model.fit(X, y)
-    assert hasattr(model, "A_init_") and hasattr(model, "validation_scores_")
-    assert_array_equal(model.predict(X), before)
+    model.set_params(learning_rate="auto").fit(X, y)
+    assert model.score(X, y) > 0.5
+
+
+def test_the_learning_rate_may_change():
+    X, y = regression()
+    model = make(solver="gd", max_iter=2).fit(X, y)
+    model.set_params(learning_rate=1e-3).fit(X, y)
+    assert model.history_["step_size"][3:] == [1e-3, 1e-3]
+    model.set_params(learning_rate="auto").fit(X, y)
+    assert model.history_["step_size"][-1] > 1e-3
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)], ids=["None", "instance"])
+def test_rows_that_are_held_out_stay_so(random_state):
+    """Of noise, rows that were trained on once would be told from others."""
+    rng = np.random.RandomState(1)
+    X, y = rng.standard_normal((100, 5)), rng.standard_normal(100)
+    model = make(
+        width=200, early_stopping=True, validation_fraction=0.3, max_iter=2, alpha=1e-6, relevance=None,
+        n_iter_no_change=100, random_state=random_state,
+    )  # fmt: skip
+    for _ in range(4):
+        model.fit(X, y)
+    assert model.loss_curve_[-1] < 0.1  # what was trained on is learnt by heart
+    assert max(model.validation_scores_) < 0.2

@@ -177,9 +177,9 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
     operator = _checked_operator(A, gamma)
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {sorted(SOLVERS)}; got {solver!r}.")
-    if not tol >= 0:
-        raise ValueError(f"tol must be a number >= 0; got {tol!r}.")
-    if max_iter < 1:
+    if not (isinstance(tol, int | float | np.number) and 0 <= tol < np.inf):
+        raise ValueError(f"tol must be a finite number >= 0; got {tol!r}.")
+    if not (isinstance(max_iter, int | np.integer) and max_iter >= 1):
         raise ValueError(f"max_iter must be an integer >= 1; got {max_iter!r}.")
     c, active, Z0 = _checked_rows(operator.m, c, active, Z0, name)
     n, m = c.shape
@@ -202,7 +202,7 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
         if Z0 is not None:
             # The solvers keep inactive entries at 0, so they must start there.
             Z[:] = Z0[rows] if active is None else Z0[rows] * active[rows]
-        return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, max_iter, name, precision)
+        return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, int(max_iter), name, precision)
 
     blocks = [slice(first, min(first + block_size, n)) for first in range(0, n, block_size)]
     parts = list((in_threads if is_long else map)(solve_rows, blocks))
@@ -242,7 +242,8 @@ def _solve_block(
         exponent = np.frexp(largest)[1][:, None]
         block.c = block.c.copy()
         block.c[rows] = np.ldexp(block.c[rows], -exponent)
-        Z[rows] = np.ldexp(Z[rows], -exponent) if warm else 0
+        with np.errstate(over="ignore"):  # such a start is far off
+            Z[rows] = np.ldexp(Z[rows], -exponent) if warm else 0
     if warm:
         with np.errstate(over="ignore"):
             far_off = ~(row_norms(Z) < _FAR_OFF * float(np.finfo(precision).max) ** 0.5)

@@ -91,7 +91,8 @@ def _newton(problem: FixedPoint, z: np.ndarray, tol: float, max_iter: np.ndarray
         best.cost += (unit + products) * len(rows) / b
         best.n_iter[rows] += 1
         length = _line_search(problem.active, z, g, delta, w, step)
-        z = z + length[:, None] * delta
+        # a full step takes inactive units to 0 exactly: what rounding left of one would count as active
+        z = np.where(active | (length < 1)[:, None], z + length[:, None] * delta, 0)
 
 
 def _linear_solve(problem, active, r, skip) -> tuple[np.ndarray, float]:
@@ -113,7 +114,7 @@ def _linear_solve(problem, active, r, skip) -> tuple[np.ndarray, float]:
 
     operator = LinearOperator((right.size, right.size), matvec=apply, dtype=single)
     x, _ = gmres(operator, right.ravel(), rtol=_LINEAR_TOL, atol=0.0, restart=_RESTART, maxiter=_CYCLES)
-    solution[chosen] = x.reshape(D.shape)
+    solution[chosen] = np.where(D, x.reshape(D.shape), r[chosen])
     return solution, products * single.itemsize / 8 * chosen.size / len(r)
 
 

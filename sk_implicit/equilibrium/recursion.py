@@ -42,11 +42,12 @@ def layer_states(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> 
         below, Z = Z, np.empty_like(Phi)
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the result
             np.maximum(layer.preactivation(below, out=Z), 0, out=Z)
-            yield Z
-            if number % _CHECK_EVERY == 0 and number < depth:
-                moved = row_norms(Z - below)
-                if np.all(moved <= _ROUNDING * np.finfo(Z.dtype).eps * row_norms(Z)):
-                    return
+        yield Z
+        if number % _CHECK_EVERY == 0 and number < depth:
+            with np.errstate(over="ignore", invalid="ignore"):
+                moved, limit = row_norms(Z - below), _ROUNDING * np.finfo(Z.dtype).eps * row_norms(Z)
+            if np.all(moved <= limit):
+                return
 
 
 def recur(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> EquilibriumResult:

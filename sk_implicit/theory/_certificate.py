@@ -45,12 +45,12 @@ class ConvergenceCertificate(Report):
     final_rate : float
         The same over the last quarter of the steps, when the large eigenvalues have done their work.
     decrease : float
-        Final over initial squared error (of a classifier trained on "log_loss": Brier score); NaN where
-        there was none to begin with.
+        Squared error of the weights that were kept over that of the start (of a classifier trained on
+        "log_loss": Brier score); NaN where there was none to begin with.
     drift_A, drift_W : float
         ‖A − A₀‖₂/‖A₀‖₂ and ‖W − W₀‖₂/‖W₀‖₂.
     contraction : tuple of float
-        ‖sA‖₂ at the start, at the end, and the largest of all steps.
+        ‖sA‖₂ at the start, of the weights that were kept, and the largest of all steps.
     well_posed : WellPosedness
         The certificate of the fitted network's equilibrium. A finite depth needs none.
     penalty : float
@@ -58,7 +58,7 @@ class ConvergenceCertificate(Report):
     loss : str
         The loss that was trained: "squared_error", or that of a classifier.
     reproduced : bool or None
-        Whether X and y give the squared error that training ended with; None without y.
+        Whether X and y give the squared error of the step whose weights were kept; None without y.
     """
 
     n_samples: int

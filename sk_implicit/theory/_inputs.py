@@ -100,12 +100,16 @@ def closest_pair(X) -> ClosestPair:
         Inputs as the network sees them. A zero row counts as parallel to every other.
     """
     n = X.shape[0]
+    X = X.astype(np.float64, copy=False)
+    X = X / (float(abs(X).max()) or 1.0)  # squares of 1e200 have no number
     squares = X.multiply(X).sum(axis=1) if issparse(X) else np.einsum("np,np->n", X, X)
-    norms = np.sqrt(np.asarray(squares, dtype=np.float64).ravel())
+    norms = np.sqrt(np.asarray(squares).ravel())
     best, rows = -1.0, (0, 0)
     if n > 1 and not norms.all():
         zero = int(np.argmin(norms))
         return ClosestPair(0.0, (zero, 1 if zero == 0 else 0))
+    if n == 1:
+        return ClosestPair(np.pi / 2, rows)
     for start in range(0, n, _ROW_BLOCK):
         block = X[start : start + _ROW_BLOCK] @ X[start:].T
         block = block.toarray() if issparse(block) else np.asarray(block)
@@ -114,8 +118,6 @@ def closest_pair(X) -> ClosestPair:
         i, j = np.unravel_index(int(np.argmax(cosines)), cosines.shape)
         if cosines[i, j] > best:
             best, rows = float(cosines[i, j]), (start + int(i), start + int(j))
-    if best < 0:  # a single row
-        return ClosestPair(np.pi / 2, rows)
     return ClosestPair(_angle_between(X, norms, rows), rows)
 
 

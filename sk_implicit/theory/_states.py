@@ -35,7 +35,7 @@ def network_inputs(estimator, X) -> Any:
     """
     if _is_fitted(estimator):
         return estimator._augment(estimator._validate_X(X))
-    return _initial(estimator, X)[1]
+    return _initial_inputs(estimator, _floats(X)).apply(_floats(X))
 
 
 def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
@@ -63,13 +63,16 @@ def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
     ValueError
         If an equilibrium is not reached.
     """
+    _require_finite(estimator)
     if _is_fitted(estimator):
         network = estimator._networks()[0]
         rows = network_inputs(estimator, X)
         columns = None if Y is None else network_inputs(estimator, Y)
     else:
-        network, rows, inputs = _initial(estimator, X)
+        inputs = _initial_inputs(estimator, _floats(X))
+        rows = inputs.apply(_floats(X))
         columns = None if Y is None else inputs.apply(_floats(Y))
+        network = _draw(estimator, rows.shape[0], rows.shape[1], 1, rows.dtype)
     left = tangent_features(network, rows)
     return joint_kernel(left, None if columns is None else tangent_features(network, columns))
 
@@ -159,23 +162,19 @@ def _redrawn(estimator, X, end: Network) -> Network:
     )
 
 
-def _initial(estimator, X):
-    """Return the start that ``fit`` would draw for X and one output, X as it sees it, and the scaling."""
-    X = _floats(X)
+def _initial_inputs(estimator, X) -> InputScaling:
+    """Return what ``fit`` with ``relevance=None`` would make of rows X."""
     estimator._validate_params()
-    _require_finite(estimator)
-    columns, bias = np.ones(X.shape[1]), float(estimator.fit_intercept)
-    inputs = InputScaling.of(X, np.ones(X.shape[0]), columns=columns, bias=bias)
-    X = inputs.apply(X)
-    n, p = X.shape
-    return _draw(estimator, n, p, 1, X.dtype), X, inputs
+    return InputScaling.unlearnt(
+        X, np.ones(X.shape[0]), bias=estimator.fit_intercept, balanced=estimator._balanced_bias
+    )
 
 
 def _require_finite(estimator) -> None:
-    if np.isinf(estimator.width):
+    if np.isinf(getattr(estimator, "width_", estimator.width)):
         raise ValueError(
             "width=inf has no weights, hence no tangent kernel of its own and no training to certify: use "
-            "sk_implicit.limit.limit_kernel."
+            "sk_implicit.limit.limit_kernel on the rows of network_inputs(estimator, X)."
         )
 
 
@@ -202,7 +201,7 @@ def _generator(seed) -> np.random.RandomState:
 
 
 def _is_fitted(estimator) -> bool:
-    return hasattr(estimator, "A_")
+    return hasattr(estimator, "width_")
 
 
 def _floats(X):

@@ -15,7 +15,7 @@ import numpy as np
 from ..adjoint import vjp_at
 from ..network import Network
 from .driver import NoStep
-from .gradient_descent import evaluate_projected, has_diverged
+from .gradient_descent import check_range, evaluate_projected, has_diverged
 from .objective import Objective, Point
 from .records import Status
 
@@ -47,7 +47,7 @@ class Adam:
     batch_size : int or "auto"
         Rows in a minibatch; "auto" is min(200, n).
     rng : numpy.random.RandomState
-        Shuffles the rows.
+        Seeds the shuffling of the rows.
     """
 
     monotone = False
@@ -61,13 +61,21 @@ class Adam:
     def init(self, objective: Objective, point: Point) -> AdamState:
         """Start with zero moments."""
         zeros = np.zeros_like(point.network.theta)
-        return AdamState(zeros, zeros.copy(), 0, self.rng.get_state(legacy=False))
+        # a generator of its own: that of the caller goes on, whatever is drawn in between
+        shuffling = np.random.RandomState(self.rng.randint(2**31 - 1))
+        return AdamState(zeros, zeros.copy(), 0, shuffling.get_state(legacy=False))
 
     def step(self, objective: Objective, point: Point, state: AdamState):
         """Pass once over the rows, in random order."""
-        self.rng.set_state(state.shuffling)
+        if state.n_updates == 0:
+            gradient, _ = objective.gradient(point)
+            # divided by its own size, as Adam does, rounding errors would lead away from a minimum
+            if gradient @ gradient <= np.finfo(gradient.dtype).eps * point.value:
+                raise NoStep(Status.CONVERGED)
+        shuffling = np.random.RandomState(0)
+        shuffling.set_state(state.shuffling)
         n = len(objective.Y)
-        order = self.rng.permutation(n)
+        order = shuffling.permutation(n)
         theta = point.network.theta.copy()
         first, second, n_updates = state.first.copy(), state.second.copy(), state.n_updates
         Z = point.layers.Z.copy()
@@ -80,10 +88,11 @@ class Adam:
                     raise NoStep(Status.DIVERGED)
                 n_updates += 1
                 _update(theta, gradient, first, second, n_updates, self.learning_rate)
+                check_range(theta)
         new = evaluate_projected(objective, theta, point)
         if has_diverged(objective, new):
             raise NoStep(Status.DIVERGED)
-        state = AdamState(first, second, n_updates, self.rng.get_state(legacy=False))
+        state = AdamState(first, second, n_updates, shuffling.get_state(legacy=False))
         return new, state, self.learning_rate
 
     def _gradient(self, objective: Objective, network: Network, rows, Z):

@@ -6,9 +6,10 @@ On the linearised network the fit is F = F₀ + K C with one n × n tangent kern
 
 is solved by Newton's method in function space. With the curvature B = L Lᵀ and the residual q in its
 coordinates (`sk_implicit.losses`), G = (LᵀKL + a I)⁻¹ and H_i = Π_i − a G_ii, a k × k matrix of leverages,
-one Newton step of the fit without one unit of weight of row i turns q_i into
+one Newton step of the fit without weight u_i of row i (w_i, or less: see `sampling.left_out_weights`) turns
+q_i into
 
-    q_i⁻ = (I − (u_i/w_i) H_i)⁻¹ q_i,     u_i = min(w_i, 1),
+    q_i⁻ = (I − (u_i/w_i) H_i)⁻¹ q_i,
 
 and moves its prediction by −(q_i⁻ − q_i)/ℓ_i [1]_. The score is the loss of the predictions so moved. For
 the squared error the step is exact, and the score the closed form of `leave_one_out`.
@@ -33,7 +34,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from ..losses import Curvature, Loss
-from .leave_one_out import LeaveOneOut, refined_minimum
+from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
 
 # Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
 # share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
@@ -95,7 +96,7 @@ class SharedKernelSystem:
         return blocks
 
 
-def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
+def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left_out=None):
     """Return the approximate leave-one-out loss of the linearised network.
 
     Parameters
@@ -112,6 +113,8 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
         The penalty a, absolute.
     D : (n, k) array or None
         Predictions less ``F0`` for a penalty nearby, where the fit starts from.
+    left_out : (n,) array or None
+        How much weight a row loses, None for all of it.
 
     Returns
     -------
@@ -146,7 +149,8 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
     leverage = np.eye(k) - alpha * system.diagonal_blocks()
     if curvature.direction is not None:
         leverage -= curvature.direction[:, :, None] * curvature.direction[:, None, :]
-    leverage *= np.minimum(1, 1 / weights)[:, None, None]
+    if left_out is not None:
+        leverage *= (left_out / weights)[:, None, None]
     residual = loss.evaluate(Y, F0 + D).residual
     # in the coordinates of the system's curvature, one Newton step old at most
     q = curvature.project(weights[:, None] * residual / curvature.scale)
@@ -155,15 +159,16 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None):
     return float(np.average(held_out, weights=weights)), D
 
 
-def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
+def approximate_leave_one_out(K, Y, F0, weights, loss: Loss, left_out=None) -> LeaveOneOut:
     """Choose the penalty with the smallest approximate leave-one-out loss.
 
-    The search walks along `weighted_grid` from near its middle, downhill to the first minimum: for small
-    penalties the linearised network interpolates, and one Newton step says little of a row left out.
+    The search walks along `GRID`, moved to the scale of the weights, from near its middle, downhill to the
+    first minimum: for small penalties the linearised network interpolates, and one Newton step says little
+    of a row left out.
 
     Parameters
     ----------
-    K, Y, F0, weights, loss
+    K, Y, F0, weights, loss, left_out
         As in `leave_one_out_loss`.
 
     Returns
@@ -175,14 +180,14 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
     K = K.astype(np.float64, copy=False)
     Y, F0 = Y.astype(np.float64), F0.astype(np.float64)
     scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
-    grid = weighted_grid(weights)
+    grid = weighted_grid(GRID, _STEPS, weights)
     curve = np.full(len(grid), np.nan)
     fits: dict[int, np.ndarray] = {}
 
     def score(j: int, near: int | None) -> float:
         if np.isnan(curve[j]):
             D = None if near is None else fits[near]
-            curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D)
+            curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D, left_out)
         return curve[j]
 
     best = _FIRST
@@ -192,14 +197,6 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss) -> LeaveOneOut:
     while 0 <= best + direction < len(grid) and score(best + direction, best) < curve[best] - least:
         best += direction
     return LeaveOneOut(*refined_minimum(grid, curve, best), curve)
-
-
-def weighted_grid(weights: np.ndarray) -> np.ndarray:
-    """Return `GRID` moved to the scale of the weights, by whole steps.
-
-    Weights c w and a penalty c a make the same problem as w and a.
-    """
-    return GRID * 10.0 ** (round(_STEPS * np.log10(weights.mean())) / _STEPS)
 
 
 def _inverse(T: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from .records import History, Monitor, Progress, Status, TrainingState
 
 # Relative difference of scores that the tolerance of equilibria may leave.
 _SAME = 1e-2
+# Distance from the best loss at which steps that gain nothing more are those of convergence: relative to what
+# it gained, or to itself if that is more; and as a share of the targets' variance.
+_NEAR, _NOTHING = 5e-2, 1e-2
 
 
 class Solver(Protocol):
@@ -91,60 +94,81 @@ def train(
         Weights, history and status. A KeyboardInterrupt ends training with the status
         INTERRUPTED; the step it fell into is dropped.
     """
-    if previous is None:
-        point = objective.first
-        state = TrainingState(
-            solver_state=None,
-            history=History(),
-            theta=point.network.theta,
-            best_theta=point.network.theta,
-            best_score=-np.inf,
-            best_loss=np.inf,
-            equilibrium_residual=np.inf,
-            n_no_change=0,
-            status=Status.MAX_ITER,
-        )
-        _record(state, point, _score(point, validate), np.nan, validate, 0.0)
-    else:
-        state = previous
-        point = objective.evaluate(state.theta)
-        _rescore(state, objective, point, validate)
+    state, point = _begin(objective, validate, previous)
     try:
         if state.solver_state is None:
             state.solver_state = solver.init(objective, point)
-        state.status = _iterate(
-            objective, solver, point, state, max_iter, tol, n_iter_no_change, validate, monitor
-        )
+        objective.leave_first()
+        state.status = Status.MAX_ITER
+        for _ in range(max_iter):
+            point, ended = _advance(objective, solver, point, state, tol, n_iter_no_change, validate, monitor)
+            if ended is not None:
+                state.status = ended
+                break
     except KeyboardInterrupt:
         state.status = Status.INTERRUPTED
     return state
 
 
-def _iterate(objective, solver, point, state, max_iter, tol, n_iter_no_change, validate, monitor) -> Status:
-    objective.leave_first()
-    patience = 2 if solver.monotone and validate is None else n_iter_no_change
-    for _ in range(max_iter):
-        try:
-            point, solver_state, step_size = solver.step(objective, point, state.solver_state)
-        except NoStep as failure:
-            # At a kink of the loss no step lowers it: an end like any other where steps had become small.
-            small = tol * solver.progress * objective.unit(state.best_loss)
-            settled = failure.status is Status.STALLED and state.history.last_change <= small
-            return Status.CONVERGED if settled else failure.status
-        # An interrupt while the score is computed must leave no trace of the step.
-        score = _score(point, validate)
-        state.solver_state = solver_state
-        state.theta = point.network.theta
-        margin = tol if validate else tol * solver.progress * objective.unit(state.best_loss)
-        _record(state, point, score, step_size, validate, margin)
-        progress = Progress(state.history.n_iter, state.history, point.network)
-        if monitor is not None and monitor(progress):
-            return Status.STOPPED
-        if validate is None and objective.resolved(point):
-            return Status.CONVERGED
-        if state.n_no_change >= patience:
-            return Status.CONVERGED if validate is None else Status.EARLY_STOPPED
-    return Status.MAX_ITER
+def _begin(
+    objective: Objective, validate: Callable | None, previous: TrainingState | None
+) -> tuple[TrainingState, Point]:
+    """Return the state before the next step, and its point."""
+    if previous is not None:
+        if previous.status is Status.DIVERGED:  # the way on is from the best weights, with nothing remembered
+            previous.theta, previous.solver_state, previous.n_no_change = previous.best_theta, None, 0
+        point = objective.evaluate(previous.theta)
+        _rescore(previous, objective, point, validate)
+        return previous, point
+    point = objective.first
+    state = TrainingState(
+        solver_state=None,
+        history=History(),
+        theta=point.network.theta,
+        best_theta=point.network.theta,
+        best_score=-np.inf,
+        best_loss=np.inf,
+        equilibrium_residual=np.inf,
+        n_no_change=0,
+        status=Status.MAX_ITER,
+    )
+    _record(state, point, _score(point, validate), np.nan, validate, 0.0)
+    return state, point
+
+
+def _advance(
+    objective, solver, point, state, tol, n_iter_no_change, validate, monitor
+) -> tuple[Point, Status | None]:
+    """Take a step; return the new point, and the status where training ends with it."""
+    small = tol * solver.progress * objective.unit(state.best_loss)
+    try:
+        point, solver_state, step_size = solver.step(objective, point, state.solver_state)
+    except NoStep as failure:
+        # At a kink of the loss no step lowers it: an end like any other where steps had become small.
+        settled = failure.status is Status.STALLED and state.history.last_change <= small
+        return point, Status.CONVERGED if settled else failure.status
+    # An interrupt while the score, or the norm of sA, is computed must leave no trace of the step.
+    score, _ = _score(point, validate), point.contraction
+    state.solver_state = solver_state
+    state.theta = point.network.theta
+    _record(state, point, score, step_size, validate, tol if validate else small)
+    progress = Progress(state.history.n_iter, state.history, point.network)
+    if monitor is not None and monitor(progress):
+        return point, Status.STOPPED
+    if validate is None and objective.resolved(point):
+        return point, Status.CONVERGED
+    if state.n_no_change < (2 if solver.monotone and validate is None else n_iter_no_change):
+        return point, None
+    if validate is not None:
+        return point, Status.EARLY_STOPPED
+    settled = solver.monotone or _has_settled(state, n_iter_no_change)
+    return point, Status.CONVERGED if settled else Status.DIVERGED
+
+
+def _has_settled(state: TrainingState, n_recent: int) -> bool:
+    """Whether the last losses are near the best one, measured by what it gained or what it is."""
+    losses, best = state.history.loss, state.best_loss
+    return bool(np.median(losses[-n_recent:]) <= best + max(_NEAR * max(losses[0] - best, best), _NOTHING))
 
 
 def _score(point: Point, validate) -> float:
@@ -155,9 +179,10 @@ def _score(point: Point, validate) -> float:
 def _rescore(state: TrainingState, objective: Objective, point: Point, validate) -> None:
     """Score the best weights of earlier fits anew, where rows, targets or the kind of score have changed."""
     scores = state.history.validation_score
-    if validate is not None and len(scores) < len(state.history.loss):
+    if validate is not None:
         scores += [np.nan] * (len(state.history.loss) - len(scores))
-        scores[-1] = _score(point, validate)
+        if np.isnan(scores[-1]):
+            scores[-1] = _score(point, validate)
     best = point if state.best_theta is state.theta else objective.evaluate(state.best_theta)
     score = _score(best, validate)
     if not abs(score - state.best_score) <= _SAME * abs(score):
@@ -175,8 +200,8 @@ def _record(
     history.squared_error.append(point.squared_error)
     history.contraction.append(point.contraction)
     history.step_size.append(step_size)
-    if validate is not None:
-        history.validation_score.append(score)
+    if validate is not None or history.validation_score:  # one for each step, once there are any
+        history.validation_score.append(score if validate is not None else np.nan)
     improved = score > state.best_score + margin
     state.n_no_change = 0 if improved else state.n_no_change + 1
     if score > state.best_score:

@@ -27,9 +27,10 @@ DIVERGED_LOSS = 1e4
 
 @dataclass(frozen=True, slots=True)
 class GDState:
-    """The step η, fixed at the start."""
+    """The step η, fixed at the start, and the ``learning_rate`` it was asked for by."""
 
     learning_rate: float
+    asked: float | str
 
 
 class GradientDescent:
@@ -51,18 +52,22 @@ class GradientDescent:
     def init(self, objective: Objective, point: Point) -> GDState:
         """Fix the step."""
         if self.learning_rate != "auto":
-            return GDState(float(self.learning_rate))
+            return GDState(float(self.learning_rate), self.learning_rate)
         curvature = largest_curvature(objective, point) + objective.alpha
-        return GDState(1.0 / curvature if curvature > 0 else 1.0)
+        return GDState(1.0 / curvature if curvature > 0 else 1.0, "auto")
 
     def step(self, objective: Objective, point: Point, state: GDState):
         """Take one step along the negative gradient."""
+        if state.asked != self.learning_rate:  # changed since
+            state = self.init(objective, point)
         start = self._adjoints.start()
         near = None if start is None else (Term(start, point.layers.Z),)
         gradient, terms = objective.gradient(point, near=near)
         self._adjoints.add(terms[0].left)
-        gradient *= -state.learning_rate * objective.total_weight
-        gradient += point.network.theta
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
+            gradient *= -state.learning_rate * objective.total_weight
+            gradient += point.network.theta
+        check_range(gradient)
         new = evaluate_projected(objective, gradient, point, Z0=self._equilibria.start())
         self._equilibria.add(new.layers.Z)
         if has_diverged(objective, new):
@@ -83,9 +88,16 @@ def evaluate_projected(
     return point
 
 
+def check_range(theta: np.ndarray) -> None:
+    """Raise where weights are so large that their squares have no number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(theta @ theta):
+            raise NoStep(Status.DIVERGED)
+
+
 def has_diverged(objective: Objective, point: Point) -> bool:
     """Whether a fixed step has led where training cannot go on."""
-    return not objective.admits(point) or point.value > max(1.0, objective.first.value) * DIVERGED_LOSS
+    return not objective.admits(point) or point.value > max(1.0, objective.first_value) * DIVERGED_LOSS
 
 
 def largest_curvature(objective: Objective, point: Point) -> float:

@@ -72,7 +72,7 @@ class LMState:
     Attributes
     ----------
     damping : float
-        μ, relative to the mean of diag S.
+        μ, relative to the mean of diag K times the geometric mean of the weights.
     promised : float
         The objective that the network linearised at its start predicts for its first step, undamped in most
         problems: what training would reach if features did not move. NaN for a loss that is not quadratic.
@@ -108,8 +108,8 @@ class Linearisation:
         self.tangent: TangentFeatures = objective.tangent(
             point, near=None if previous is None else previous.tangent, tol=_ACCURACY
         )
-        # weights below one make S small, as one of many rows; those above stand for rows that are there twice
-        weight = min(1.0, float(objective.weights.mean()))
+        # the weight of most rows: one heavy row is not to hold back all others
+        weight = float(np.exp(np.mean(np.log(objective.weights))))
         self.scale = weight * mean_diagonal(self.tangent, objective.weights)
         self.least = np.inf  # objective predicted for any step
         self._previous = None if previous is None else previous._system

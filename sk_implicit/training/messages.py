@@ -17,8 +17,8 @@ _FINE = 1e-4
 _MESSAGES = {
     Status.MAX_ITER: (
         "Training with solver={solver!r} stopped at max_iter={max_iter} before the loss settled: its "
-        "last step still changed it by {change:.1e} of itself (tol={tol:g}). Increase max_iter, or "
-        "set warm_start=True and call fit again to continue."
+        "last step still changed it by {change:.1e} of itself (tol={tol:g}). Increase max_iter, "
+        "or {again}."
     ),
     Status.STALLED: (
         "Training with solver={solver!r} stopped after {n_iter} steps: no step was found that lowers "
@@ -34,8 +34,14 @@ _MESSAGES = {
     ),
     Status.INTERRUPTED: (
         "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
-        "{loss:.3e}). Set warm_start=True and call fit again to continue."
+        "{loss:.3e}). To go on, {again}."
     ),
+}
+
+# How to go on, with and without ``warm_start``.
+_AGAIN = {
+    True: "call fit again, which continues from here",
+    False: "fit with warm_start=True, after which calling fit again continues",
 }
 
 # The same for training that converged, but at a loss far above what the linearised start promises.
@@ -48,8 +54,9 @@ _FALLS_SHORT = (
 
 
 def message(
-    state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float
-) -> str | None:
+    state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float,
+    warm_start: bool,
+) -> str | None:  # fmt: skip
     """Return the warning that is due, or None.
 
     Parameters
@@ -58,7 +65,7 @@ def message(
         How training ended, and where.
     penalty : Penalty
         The penalty it had.
-    solver, max_iter, tol
+    solver, max_iter, tol, warm_start
         Parameters of the estimator.
     contraction : float
         ‖sA‖₂ of the network that is kept.
@@ -73,6 +80,7 @@ def message(
     return text.format(
         solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
         loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
+        again=_AGAIN[warm_start],
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..losses import Loss
 from ..network import draw_network
-from ..sampling import sample_rows
+from ..sampling import left_out_weights, sample_rows
 from ..tangent import TangentFeatures, mean_diagonal, mean_kernel
 from .approximate_leave_one_out import approximate_leave_one_out
 from .leave_one_out import leave_one_out
@@ -32,14 +32,11 @@ class Penalty:
     score : float or None
         Share of the loss of the start that the linearised network explains, leave-one-out (R² for the
         squared error), where it was computed.
-    n_rows : int
-        Rows it was computed from.
     """
 
     relative: float
     absolute: float
     score: float | None
-    n_rows: int
 
 
 def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
@@ -53,10 +50,11 @@ def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
     tangent, weights = _gaussian_tangent(objective, output_init, rows), objective.weights[rows]
     scale = mean_diagonal(tangent, weights)
     if alpha != "loo":
-        return Penalty(float(alpha), float(alpha) * scale, None, 0)
+        return Penalty(float(alpha), float(alpha) * scale, None)
     Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
-    relative, score = best_penalty(mean_kernel(tangent), Y, F0, weights, loss)
-    return Penalty(relative, relative * scale, score, len(weights))
+    left_out = left_out_weights(objective.X[rows], Y, weights)
+    relative, score = best_penalty(mean_kernel(tangent), Y, F0, weights, loss, left_out)
+    return Penalty(relative, relative * scale, score)
 
 
 def most_rows(loss: Loss, k: int) -> int:
@@ -64,7 +62,9 @@ def most_rows(loss: Loss, k: int) -> int:
     return MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
 
 
-def best_penalty(K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss) -> tuple[float, float]:
+def best_penalty(
+    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray
+) -> tuple[float, float]:
     """Choose the penalty by leave-one-out, for one kernel of all outputs.
 
     Parameters
@@ -77,6 +77,8 @@ def best_penalty(K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss) -> tuple
         Positive sample weights.
     loss : Loss
         What predictions are scored by.
+    left_out : (n,) array
+        How much weight a row loses, from `left_out_weights`.
 
     Returns
     -------
@@ -85,10 +87,10 @@ def best_penalty(K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss) -> tuple
     """
     losses, residual = loss.evaluate(Y, F0)
     if loss.quadratic:
-        choice = leave_one_out(K, residual, weights)
+        choice = leave_one_out(K, residual, weights, left_out)
         losses = np.mean(residual**2, axis=1)
     else:
-        choice = approximate_leave_one_out(K, Y, F0, weights, loss)
+        choice = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
     unexplained = float(np.average(losses, weights=weights))
     return choice.alpha, 1 - choice.score / unexplained if unexplained > 0 else 1.0
 
