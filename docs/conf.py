@@ -1,5 +1,9 @@
 """Configuration of the documentation; built by ``tox run -e docs``."""
 
+import enum
+import functools
+import importlib
+import inspect
 import os
 import re
 import warnings
@@ -28,6 +32,25 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 add_function_parentheses = False
 
+
+def properties(module, name):
+    """Return the public, documented properties of a class that this package defines, in its order."""
+    thing = getattr(importlib.import_module(module), name)
+    ours = [base for base in thing.__mro__ if base.__module__.startswith("sk_implicit")]
+    names = dict.fromkeys(key for base in ours for key in vars(base) if not key.startswith("_"))
+    found = ((key, inspect.getattr_static(thing, key)) for key in names)
+    return [key for key, value in found if isinstance(value, PROPERTIES) and value.__doc__]
+
+
+def enumerated(module, name):
+    """Return the members of an enumeration as (name, meaning)."""
+    thing = getattr(importlib.import_module(module), name)
+    listed = thing if issubclass(thing, enum.Enum) else ()
+    return [(member.name, re.sub(r"(\w+='\w+')", r"``\1``", member.message)) for member in listed]
+
+
+PROPERTIES = (property, functools.cached_property)
+autosummary_context = {"properties": properties, "enumerated": enumerated}
 autosummary_generate = True
 toc_object_entries_show_parents = "hide"  # the methods of a page, not the class again before each
 autodoc_typehints = "none"  # the docstrings hold them, with shapes
@@ -40,7 +63,7 @@ copybutton_prompt_is_regexp = True
 suppress_warnings = ["myst.header", "myst.xref_missing", "config.cache"]
 
 # Examples that take seconds are run when the documentation is built. The others are shown with the time
-# they take; SK_IMPLICIT_DOCS_ALL=1 runs them too.
+# they take and figures kept in images/; SK_IMPLICIT_DOCS_ALL=1 runs them too.
 EVERY = "/plot_"
 QUICK = ("decision_boundary", "from_mlp", "uncertainty")
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
@@ -104,8 +127,10 @@ def _prepare(app, what, name, obj, options, lines):
 
 
 def mathml(node, **options):
-    """Return a formula as MathML."""
+    """Return a formula as MathML, with indices where TeX sets them."""
     tex = re.sub(r"\\([td]?frac)(\w)(\w)", r"\\\1{\2}{\3}", node.astext())
+    tex = re.sub(r"(\\tilde\s*\w)_", r"\1{}_", tex)  # else below the letter
+    tex = re.sub(r"\\\|([^|]+?)\\\|([_^])", r"{\\|\1\\|}\2", tex)  # else bars of two heights
     return tex2mathml(tex, **options)
 
 

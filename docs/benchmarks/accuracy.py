@@ -197,6 +197,7 @@ def summarise(
     if len(scores):
         lines += [f"## Over the {len(scores)} tables that every model here has finished", ""]
         lines += _overall(scores, cells)
+        lines += _alone(scores)
     if OURS in every:
         lines += _least_ahead(every[OURS], floors)
     for model in set(OPTIONAL) & set(every) - set(models):
@@ -210,7 +211,7 @@ def summarise(
     if picture and len(scores) > 4 and len(models) > 2:
         drawn = path.with_name(f"{path.stem}_cd.png")
         critical_difference.plot(scores.to_numpy(), models, drawn, control=OURS)
-        lines += ["", f"![Critical differences]({drawn.name})"]
+        lines += ["", f"![Mean ranks of the models, with Nemenyi's critical difference]({drawn.name})"]
     return "\n".join(lines) + "\n"
 
 
@@ -249,6 +250,25 @@ def _overall(scores: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
         p = critical_difference.friedman_p(scores.to_numpy())
         difference = critical_difference.nemenyi_difference(k, n)
         lines += ["", f"Friedman p = {p:.2g}; Nemenyi critical difference {difference:.2f} ranks."]
+    return [*lines, ""]
+
+
+def _alone(scores: pd.DataFrame) -> list[str]:
+    """Rank each variant of ours without the others: two that are alike take ranks from each other."""
+    ours = [model for model in scores if model.startswith(OURS)]
+    if len(ours) < 2 or len(ours) == scores.shape[1]:
+        return []
+    lines = [
+        f"Mean ranks with one variant of {OURS} alone beside the other models:",
+        "",
+        "| variant | its mean rank | best of the others | its mean rank |",
+        "|---|--:|---|--:|",
+    ]
+    for variant in ours:
+        rivals = [model for model in scores if model not in ours]
+        own, *others = critical_difference.mean_ranks(scores[[variant, *rivals]].to_numpy())
+        best = int(np.argmin(others))
+        lines.append(f"| {variant} | {own:.2f} | {rivals[best]} | {others[best]:.2f} |")
     return [*lines, ""]
 
 

@@ -210,7 +210,7 @@ def summarise(table: pd.DataFrame) -> str:
         f"scikit-learn {sklearn.__version__}, SciPy {scipy.__version__}, {date.today().isoformat()}. "
         "Written by `width_study.py`, whose head says what is measured; do not edit.",
         "",
-        "![Smallest widths](width_study.png)",
+        "![Smallest widths against rows and margin; test errors against the width](width_study.png)",
         "",
         "## Training error 0, against n",
         "",
@@ -251,7 +251,8 @@ def summarise(table: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame):
     """Draw smallest widths against n and against the margin, and test errors against the width."""
     found = smallest(table)
-    figure, axes = plt.subplots(1, 4, figsize=(15, 4), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    axes = axes.ravel()
     for loss, label in LOSSES.items():
         panels = [(ax, at_rows(found, data, loss), "n") for ax, data in zip(axes, DATA)]
         for ax, rows, by in [*panels, (axes[2], at_margins(found, loss), "kept")]:
@@ -291,7 +292,7 @@ def main() -> None:
     compute(Results())
     table = pd.read_csv(PATH)
     PATH.with_suffix(".md").write_text(summarise(table))
-    draw(table).savefig(PATH.with_suffix(".png"), dpi=110)
+    draw(table).savefig(PATH.with_suffix(".png"), dpi=100)
 
 
 if __name__ == "__main__":

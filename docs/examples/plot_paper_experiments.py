@@ -14,7 +14,11 @@ This example does the same with both of the paper's initialisations, Gaussian an
 of MNIST (there up to 1000). Rows have unit norm, as the theorem asks for; there is no bias, no penalty,
 and U and V start Gaussian and are not subtracted. Lines are medians and bands the range over the seeds.
 Takes about a quarter of an hour on one core; ``--full`` has five seeds everywhere and width 4000 on MNIST
-too, and takes hours.
+too, and takes hours. The figure shows the digits up to width 1000:
+
+.. image:: /images/paper_experiments.png
+   :alt: Training loss, norm of A and test loss against the step for widths 50, 200 and 1000 and both
+         initialisations. Training losses end the lower the wider the network, norms stay, test losses fall.
 """
 
 # %%
@@ -25,6 +29,7 @@ too, and takes hours.
 # (``warm_start=True`` continues it) for a look at the test rows. Losses far above rounding leave nothing
 # to be gained from more than float32.
 
+# sphinx_gallery_thumbnail_path = "images/paper_experiments.png"
 import sys
 import warnings
 

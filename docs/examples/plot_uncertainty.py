@@ -35,4 +35,6 @@ for ax, width in zip(axes, [200, np.inf]):
     ax.set(title=f"width = {width}, noise {model.noise_std_[0]:.2f}", xlabel="x", ylim=(-4, 4))
 
 # %%
-# The noise was 0.2. In the gap and outside the data the bands widen: there the network's prior takes over.
+# The noise was 0.2. In the gap the bands widen, and hold the function. Outside the data they widen as well,
+# but on both sides the function leaves them within one unit of the last rows: there the prior of the network
+# takes over, which continues the function nearly on a straight line and knows nothing of its waves.
