@@ -1,46 +1,35 @@
-"""What the estimators share in ``fit``: validate, delegate to the layers below, store, warn."""
+"""What the estimators share: their parameters, the story of ``fit``, and their form in pickles."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from numbers import Integral, Real
-from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 
 from . import __version__
 from ._blas import one_pool
-from ._callbacks import CallbackSupport, FitWatch, Watched
-from ._checks import drop_weightless, require_memory
-from ._fit_state import FitState, from_plain, to_plain
-from ._prediction import PREDICT_TOL, Prediction
-from ._row_blocks import missed_rows
+from ._callbacks import CallbackSupport, FitWatch
+from ._checks import drop_weightless
+from ._finite_width import FiniteWidth
+from ._fit_state import from_plain, to_plain
 from ._warn import warn
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
-from .network import INITS, OUTPUT_INITS, Shape, draw_network
+from .network import INITS, OUTPUT_INITS
 from .relevance import choose_inputs
 from .sampling import distinct_rows
 from .scaling import InputScaling, TargetScaling
-from .training import SOLVERS, History, Objective, message, train
-from .training.penalty import choose_penalty
-from .training.tangent_system import by_iteration, precision
+from .training import SOLVERS
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
 _RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
-# Fitted attributes of a centred start, and of early stopping.
-_OF_SOME_FITS = ("A_init_", "W_init_", "U_init_", "V_init_", "validation_scores_", "best_validation_score_")
 # Where the HTML representation links to.
 _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
-# Beyond this γ a wide random network has no stable equilibrium (mean-field limit, √2).
-_LARGEST_GAMMA = np.sqrt(2)
 
 
-class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
+class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
     """Base of the estimators: parameters and the story of ``fit``."""
 
     _parameter_constraints: dict[str, list] = {
@@ -114,107 +103,9 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
             self._fit_limit(X, Y, weights)
             if self.verbose:
                 self._print_line(1, self.loss_, "closed form")
-            watch.ends_fit()
-            return
-        rng = check_random_state(self.random_state)
-        previous = getattr(self, "_training", None) if self.warm_start else None
-        held_out, split_seed = None, None if previous is None else previous.split_seed
-        if self.early_stopping:
-            if split_seed is None:
-                split_seed = int(rng.randint(2**31 - 1))
-            (X, Y, weights), held_out = self._split(X, Y, weights, split_seed)
-
-        if previous is None:
-            training = self._start(X, Y, weights, rng)
         else:
-            training = self._check_continues(previous, X, Y)
-        training.split_seed = split_seed
-        start, state = training.start, training.state
-
-        objective = self._objective(training, X, Y, weights)
-        self._set_scaling(training.inputs, training.target)
-
-        settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
-        if state is not None and training.solver != self.solver:
-            # another solver starts with a memory, and a patience, of its own
-            state.solver_state, state.n_no_change = None, 0
-        training.solver = self.solver
-        training.state = train(
-            objective,
-            Watched(SOLVERS[self.solver](settings), watch),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            validate=self._validator(held_out, start, scores),
-            monitor=self._monitor(watch, start),
-            previous=state,
-        )
-        self._store(training)
-        self._keep_network(objective, training)
+            self._fit_finite(X, Y, weights, scores, watch)
         watch.ends_fit()
-
-    def _objective(self, training, X, Y, weights) -> Objective:
-        """Return what training minimises, with the penalty chosen unless an earlier fit chose it."""
-
-        def build(penalty: float) -> Objective:
-            dtype = self._training_precision(X, training, penalty, weights)
-            objective = Objective(
-                training.inputs.apply(X).astype(dtype, copy=False),
-                training.target.apply(Y, X.dtype).astype(dtype, copy=False),
-                weights,
-                training.start.astype(dtype),
-                centred=self.output_init == "centred",
-                equilibrium_solver=self.equilibrium_solver,
-                equilibrium_tol=None if self.equilibrium_tol == "auto" else self.equilibrium_tol,
-                loss=self._loss(training.target),
-            )
-            self._check_start(objective.first)
-            return objective
-
-        if training.penalty is None:
-            # Targets are taken to be noisy until the penalty says that they are not.
-            objective = build(np.inf if self.alpha == "loo" else float(self.alpha))
-            training.penalty = choose_penalty(objective, self.alpha, self.output_init)
-            training.settings["alpha"] = self.alpha
-            penalty = training.penalty.relative
-            if self._training_precision(X, training, penalty, weights) != objective.Y.dtype:
-                objective = build(penalty)
-                training.penalty = choose_penalty(objective, self.alpha, self.output_init)
-        else:
-            objective = build(training.penalty.relative)
-        objective.alpha = training.penalty.absolute
-        return objective
-
-    def _training_precision(self, X, training, penalty: float, weights):
-        """Return float32 where training needs no more digits, and was not asked for more."""
-        digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
-        if self.solver != "lm" or digits < PREDICT_TOL[np.dtype(np.float32)]:
-            return X.dtype
-        n, shape = X.shape[0], training.start.shape
-        inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)
-        penalty /= float(weights.mean())  # large weights leave less of it
-        return precision(n, shape.m, penalty, X.dtype, inexact=inexact)
-
-    def _keep_network(self, objective, training):
-        """Keep more of a trained network."""
-
-    def _start(self, X, Y, weights, rng):
-        """Measure the scales and draw the network, before the first step."""
-        n, d = X.shape
-        m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
-        require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
-        inputs = self._choose_inputs(X, Y, weights)
-        shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])
-        target = self._target_scaling(Y, weights)
-        start = draw_network(
-            shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
-            depth=np.inf if np.isinf(self.depth) else int(self.depth),
-        )  # fmt: skip
-        return FitState(inputs, target, start, self.solver, self._settings_of_the_start())
-
-    def _settings_of_the_start(self) -> dict:
-        """Return the parameters that only the start of a fit reads."""
-        return {name: getattr(self, name) for name in ("init", "output_init", "relevance")}
 
     def _choose_inputs(self, X, Y, weights) -> InputScaling:
         """Return what the network is to see of X."""
@@ -239,167 +130,6 @@ class BaseImplicitReLU(Prediction, CallbackSupport, BaseEstimator):
     def _loss(self, target) -> Loss:
         """Return the loss that training minimises, given the scaling of the targets."""
         return SquaredError()
-
-    def _check_continues(self, training, X, Y):
-        """Refuse to continue a fit with parameters or data that it cannot be continued with."""
-        start = training.start
-        wrong = [
-            f"{what} was {was} and is now {now}"
-            for what, was, now in (
-                ("gamma", start.gamma, self.gamma),
-                ("depth", start.depth, self.depth),
-                *((name, was, getattr(self, name)) for name, was in training.settings.items()),
-                ("the number of inputs", training.inputs.n_features, X.shape[1]),
-                ("fit_intercept", training.inputs.bias != 0, bool(self.fit_intercept)),
-                ("the number of outputs", start.shape.k, Y.shape[1]),
-                ("the dtype of X", start.theta.dtype, X.dtype),
-            )
-            if was != now
-        ]
-        if isinstance(self.width, Integral) and start.shape.m != self.width:
-            wrong.append(f"width was {start.shape.m} and is now {self.width}")
-        self._refuse_to_continue(wrong)
-        return training
-
-    @staticmethod
-    def _refuse_to_continue(wrong: list[str]) -> None:
-        """Raise where something is wrong."""
-        if wrong:
-            raise ValueError(
-                f"warm_start=True cannot continue the previous fit: {'; '.join(wrong)}. Use "
-                "warm_start=False, or a new estimator, to start again."
-            )
-
-    def _split(self, X, Y, weights, seed):
-        """Hold out rows for early stopping."""
-        n = X.shape[0]
-        n_held_out = int(np.ceil(self.validation_fraction * n))
-        if n - n_held_out < 1 or n_held_out < 2:
-            raise ValueError(
-                f"early_stopping=True holds out validation_fraction={self.validation_fraction} of the "
-                f"{n} samples, which leaves {n - n_held_out} to train and {n_held_out} to validate on; "
-                "at least 1 and 2 are needed. Change validation_fraction or set early_stopping=False."
-            )
-        from sklearn.model_selection import train_test_split  # 10 ms of import that few fits need
-
-        kept, held_out = train_test_split(
-            np.arange(n), test_size=n_held_out, random_state=seed, stratify=self._strata(Y)
-        )
-        return tuple((X[rows], Y[rows], weights[rows]) for rows in (kept, held_out))
-
-    def _strata(self, Y):
-        """Return the classes that a split should balance, or None."""
-        return None
-
-    def _validator(self, held_out, start, scores):
-        """Return the function that scores a network on the held-out rows, or None."""
-        if held_out is None:
-            return None
-        X, Y, weights = held_out
-        offset = self._evaluate(X, start)[0] if self.output_init == "centred" else 0.0
-
-        def validate(network):
-            F = self._unscale(self._evaluate(X, network)[0] - offset)
-            return scores(Y, F, weights) if np.isfinite(F).all() else -np.inf
-
-        return validate
-
-    def _check_start(self, first):
-        """Refuse a start that has no equilibrium, or no last layer, to train from."""
-        result = first.layers.result
-        if np.isfinite(self.depth):
-            missed = int(first.layers.out_of_range().sum())
-            if missed == 0:
-                return
-            raise ValueError(
-                f"gamma={self.gamma:g} is too large for depth={self.depth}: the last layer of the random "
-                f"start overflows for {missed} of {len(result.residual)} rows (a layer multiplies norms by "
-                f"up to ‖sA‖₂ = {first.contraction:.3g}). Use a smaller gamma or a smaller depth."
-            )
-        if result.converged:
-            return
-        missed = int(np.count_nonzero(missed_rows(result, self._tolerance(result.solution.dtype))))
-        raise ValueError(
-            f"gamma={self.gamma:g} is too large: the equilibrium of the random start was not found for "
-            f"{missed} of {len(result.residual)} rows (‖sA‖₂ = {first.contraction:.2f}; below 1 there is "
-            "exactly one for every input, which a wide network has for gamma < 0.5, and beyond "
-            f"gamma = {_LARGEST_GAMMA:.2f} there is no stable one). Use a smaller gamma."
-        )
-
-    def _store(self, training):
-        """Keep the trained network and what is to be known of it, and word the status."""
-        state, history = training.state, training.state.history
-        theta = state.best_theta.astype(training.start.theta.dtype, copy=False)
-        network = training.start.with_theta(theta)
-        self._training = training if self.warm_start else None
-        for name in _OF_SOME_FITS:
-            self.__dict__.pop(name, None)
-        for name, value in self._attributes_of(network, training.start).items():
-            setattr(self, name, value)
-        self.n_iter_ = history.n_iter
-        self.loss_curve_ = history.loss[1:]
-        self.history_ = asdict(history)
-        self.alpha_ = training.penalty.relative
-        if training.penalty.score is not None:
-            self.loo_score_ = training.penalty.score
-        self.contraction_ = network.contraction()
-        self.loss_, self.equilibrium_residual_ = state.best_loss, state.equilibrium_residual
-        if self.early_stopping:
-            self.validation_scores_ = history.validation_score[1:]
-            self.best_validation_score_ = state.best_score
-        warning = message(
-            state, training.penalty, solver=self.solver, max_iter=self.max_iter, tol=self.tol,
-            contraction=self.contraction_, warm_start=self.warm_start,
-        )  # fmt: skip
-        if warning is not None:
-            warn(warning, ConvergenceWarning)
-
-    def _attributes_of(self, network, start) -> dict:
-        """Return the fitted attributes that predictions are computed from."""
-        attributes = {name: getattr(network, name[0]) for name in ("A_", "W_", "U_", "V_")}
-        if self.output_init == "centred":
-            attributes |= {f"{name}_init_": getattr(start, name) for name in "AWUV"}
-        return attributes | {"width_": network.shape.m, "gamma_": network.gamma, "depth_": network.depth}
-
-    def _adopt(self, network, inputs, target):
-        """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
-        self._training = FitState(inputs, target, network, self.solver, self._settings_of_the_start())
-        self._set_scaling(inputs, target)
-        self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
-        self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth
-        self.contraction_ = network.contraction()
-        unknown = [np.nan]  # without data
-        start = History(unknown, squared_error=unknown, contraction=[self.contraction_], step_size=unknown)
-        self.n_iter_, self.loss_curve_, self.history_ = 0, [], asdict(start)
-        self.alpha_, self.loss_, self.equilibrium_residual_ = 0.0, np.nan, np.nan
-
-    def _monitor(self, watch, start):
-        """Return what is called after each step: it prints, tells the callbacks, and may stop training."""
-
-        def monitor(progress) -> bool:
-            if self.verbose:
-                self._print_step(progress)
-
-            def attributes():
-                steps = {"n_iter_": progress.n_iter, "contraction_": progress.history.contraction[-1]}
-                network = progress.network.astype(start.theta.dtype)
-                return self._attributes_of(network, start) | steps
-
-            return watch.ends_step(attributes)
-
-        return monitor
-
-    def _print_step(self, progress) -> None:
-        """Print one line for the step just taken."""
-        history = progress.history
-        rest = f"contraction {history.contraction[-1]:.4f}"
-        if self.early_stopping:
-            rest += f"  validation score {history.validation_score[-1]:.6f}"
-        self._print_line(progress.n_iter, history.loss[-1], rest)
-
-    def _print_line(self, step: int, loss: float, rest: str) -> None:
-        """Print the line of one step, on the standard output as scikit-learn does."""
-        print(f"[{type(self).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", flush=True)
 
     # --------------------------------------------------------------- pickle
 

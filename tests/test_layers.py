@@ -31,6 +31,7 @@ FACE = [
     "_warn",
     "_infinite_width",
     "_prediction",
+    "_finite_width",
     "_predictive",
     "_base",
     "regressor",

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from test_tangent import product_jacobian
 from test_training import run
 
-from sk_implicit import ImplicitReLURegressor, _base
+from sk_implicit import ImplicitReLURegressor, _finite_width
 from sk_implicit.losses import Curvature, SquaredError
 from sk_implicit.tangent import joint_kernel, kernel_block, mean_diagonal
 from sk_implicit.training import Status, lm, tangent_system
@@ -173,8 +173,8 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(
         seen.append(objective.Y.dtype)
         return _train(objective, *args, **kwargs)
 
-    _train = _base.train
-    monkeypatch.setattr(_base, "train", train)
+    _train = _finite_width.train
+    monkeypatch.setattr(_finite_width, "train", train)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, 2))
     y = X @ [1.0, 2.0] + noise * rng.standard_normal(n)
