@@ -22,7 +22,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     .. math::
 
         z = \sigma\!\left(\frac{\gamma}{\sqrt m} A z + \phi(x)\right), \qquad
-        f(x) = U z + V \phi(x), \qquad
+        f(x) = U z + V \phi(x),
+
+    .. math::
+
         \phi(x) = \frac{1}{\sqrt m} \sigma(W \tilde x),
 
     where :math:`\sigma(t) = \max(t, 0)`, m is the width and x̃ is x with its features scaled by
