@@ -19,7 +19,7 @@ from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError
 from .network import INITS, OUTPUT_INITS
 from .relevance import choose_inputs
-from .sampling import distinct_rows
+from .sampling import DistinctRows, distinct_rows
 from .scaling import InputScaling, TargetScaling
 from .training import SOLVERS
 
@@ -97,21 +97,21 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
         watch : FitWatch
             Told of every step, and of the end.
         """
-        X, Y, weights = distinct_rows(*drop_weightless(X, Y, weights))
+        rows = distinct_rows(*drop_weightless(X, Y, weights))
         self._forget()
         if self._at_infinity:
-            self._fit_limit(X, Y, weights)
+            self._fit_limit(rows)
             if self.verbose:
                 self._print_line(1, self.loss_, "closed form")
         else:
-            self._fit_finite(X, Y, weights, scores, watch)
+            self._fit_finite(rows, scores, watch)
         watch.ends_fit()
 
-    def _choose_inputs(self, X, Y, weights) -> InputScaling:
+    def _choose_inputs(self, rows: DistinctRows) -> InputScaling:
         """Return what the network is to see of X."""
         return choose_inputs(
-            X, Y, weights, gamma=self.gamma, bias=self.fit_intercept, relevance=self.relevance,
-            balanced=self._balanced_bias,
+            rows.X, rows.Y, rows.weights, gamma=self.gamma, bias=self.fit_intercept,
+            relevance=self.relevance, balanced=self._balanced_bias, left_out=rows.left_out,
         )  # fmt: skip
 
     def _set_scaling(self, inputs: InputScaling, target):

@@ -12,8 +12,8 @@ from sklearn.utils.validation import _check_sample_weight
 
 from .network import Shape
 
-# Sample weights that can be worked with: a penalty and sums of squares are multiplied by them.
-_SMALLEST, _LARGEST = 1e-250, 1e100
+# Sample weights that can be worked with, by the bytes of a number: sums of squares are multiplied by them.
+_RANGE = {4: (1e-30, 1e30), 8: (1e-200, 1e100)}
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 
@@ -40,11 +40,12 @@ def validate_weights(sample_weight, X) -> np.ndarray:
     if not weights.any():
         raise ValueError("sample_weight is zero for every sample: at least one must be positive.")
     smallest, largest = float(weights[weights > 0].min()), float(weights.max())
-    if smallest < _SMALLEST or largest > _LARGEST:
+    at_least, at_most = _RANGE[np.dtype(X.dtype).itemsize]
+    if smallest < at_least or largest > at_most or largest > smallest / at_least:
         raise ValueError(
-            f"Positive sample weights must lie between {_SMALLEST:g} and {_LARGEST:g}, or products of them "
-            f"have no number; got {smallest:g} to {largest:g}. Divide them by their mean, and use 0 to leave "
-            "a row out."
+            f"Positive sample weights must lie between {at_least:g} and {at_most:g}, and no further apart, "
+            f"or products of them have no number in {X.dtype}; got {smallest:g} to {largest:g}. Divide them "
+            "by their mean, and use 0 to leave a row out."
         )
     return weights
 

@@ -18,6 +18,7 @@ from ._prediction import PREDICT_TOL, Prediction
 from ._row_blocks import missed_rows
 from ._warn import warn
 from .network import Shape, draw_network
+from .sampling import DistinctRows
 from .training import SOLVERS, History, Objective, message, train
 from .training.penalty import choose_penalty
 from .training.tangent_system import by_iteration, precision
@@ -46,24 +47,25 @@ class FiniteWidth(Prediction):
     random_state: Any
     verbose: int | bool
 
-    def _fit_finite(self, X, Y, weights, scores, watch) -> None:
+    def _fit_finite(self, rows: DistinctRows, scores, watch) -> None:
         """Train a network on validated rows of positive weight; as `BaseImplicitReLU._fit_network`."""
         rng = check_random_state(self.random_state)
         previous = getattr(self, "_training", None) if self.warm_start else None
+        previous = None if previous is None else previous.copied()  # the estimator's stays if this fit fails
         held_out, split_seed = None, None if previous is None else previous.split_seed
         if self.early_stopping:
             if split_seed is None:
                 split_seed = int(rng.randint(2**31 - 1))
-            (X, Y, weights), held_out = self._split(X, Y, weights, split_seed)
+            rows, held_out = self._split(rows, split_seed)
 
         if previous is None:
-            training = self._start(X, Y, weights, rng)
+            training = self._start(rows, rng)
         else:
-            training = self._check_continues(previous, X, Y)
+            training = self._check_continues(previous, rows.X, rows.Y)
         training.split_seed = split_seed
         start, state = training.start, training.state
 
-        objective = self._objective(training, X, Y, weights)
+        objective = self._objective(training, rows)
         self._set_scaling(training.inputs, training.target)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
@@ -84,20 +86,22 @@ class FiniteWidth(Prediction):
         self._store(training)
         self._keep_network(objective, training)
 
-    def _objective(self, training, X, Y, weights) -> Objective:
+    def _objective(self, training, rows: DistinctRows) -> Objective:
         """Return what training minimises, with the penalty chosen unless an earlier fit chose it."""
+        X, weights = rows.X, rows.weights
 
         def build(penalty: float) -> Objective:
             dtype = self._training_precision(X, training, penalty, weights)
             objective = Objective(
                 training.inputs.apply(X).astype(dtype, copy=False),
-                training.target.apply(Y, X.dtype).astype(dtype, copy=False),
+                training.target.apply(rows.Y, X.dtype).astype(dtype, copy=False),
                 weights,
                 training.start.astype(dtype),
                 centred=self.output_init == "centred",
                 equilibrium_solver=self.equilibrium_solver,
                 equilibrium_tol=None if self.equilibrium_tol == "auto" else self.equilibrium_tol,
                 loss=self._loss(training.target),
+                left_out=rows.left_out,
             )
             self._check_start(objective.first)
             return objective
@@ -129,23 +133,21 @@ class FiniteWidth(Prediction):
     def _keep_network(self, objective, training):
         """Keep more of a trained network."""
 
-    def _start(self, X, Y, weights, rng):
+    def _start(self, rows: DistinctRows, rng):
         """Measure the scales and draw the network, before the first step."""
+        X, Y = rows.X, rows.Y
         n, d = X.shape
         m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
         require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
-        inputs = self._choose_inputs(X, Y, weights)
+        inputs = self._choose_inputs(rows)
         shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])
-        target = self._target_scaling(Y, weights)
+        target = self._target_scaling(Y, rows.weights)
         start = draw_network(
             shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
             depth=np.inf if np.isinf(self.depth) else int(self.depth),
         )  # fmt: skip
-        return FitState(inputs, target, start, self.solver, self._settings_of_the_start())
-
-    def _settings_of_the_start(self) -> dict:
-        """Return the parameters that only the start of a fit reads."""
-        return {name: getattr(self, name) for name in ("init", "output_init", "relevance")}
+        settings = {name: getattr(self, name) for name in ("init", "output_init", "relevance")}
+        return FitState(inputs, target, start, self.solver, settings)
 
     def _check_continues(self, training, X, Y):
         """Refuse to continue a fit with parameters or data that it cannot be continued with."""
@@ -177,9 +179,9 @@ class FiniteWidth(Prediction):
                 "warm_start=False, or a new estimator, to start again."
             )
 
-    def _split(self, X, Y, weights, seed):
+    def _split(self, rows: DistinctRows, seed: int) -> tuple[DistinctRows, DistinctRows]:
         """Hold out rows for early stopping."""
-        n = X.shape[0]
+        n = rows.X.shape[0]
         n_held_out = int(np.ceil(self.validation_fraction * n))
         if n - n_held_out < 1 or n_held_out < 2:
             raise ValueError(
@@ -190,9 +192,9 @@ class FiniteWidth(Prediction):
         from sklearn.model_selection import train_test_split  # 10 ms of import that few fits need
 
         kept, held_out = train_test_split(
-            np.arange(n), test_size=n_held_out, random_state=seed, stratify=self._strata(Y)
+            np.arange(n), test_size=n_held_out, random_state=seed, stratify=self._strata(rows.Y)
         )
-        return tuple((X[rows], Y[rows], weights[rows]) for rows in (kept, held_out))
+        return rows.take(kept), rows.take(held_out)
 
     def _strata(self, Y):
         """Return the classes that a split should balance, or None."""
@@ -202,7 +204,7 @@ class FiniteWidth(Prediction):
         """Return the function that scores a network on the held-out rows, or None."""
         if held_out is None:
             return None
-        X, Y, weights = held_out
+        X, Y, weights, _ = held_out
         offset = self._evaluate(X, start)[0] if self.output_init == "centred" else 0.0
 
         def validate(network):
@@ -251,6 +253,7 @@ class FiniteWidth(Prediction):
             self.loo_score_ = training.penalty.score
         self.contraction_ = network.contraction()
         self.loss_, self.equilibrium_residual_ = state.best_loss, state.equilibrium_residual
+        self._squared_error = state.best_squared_error
         if self.early_stopping:
             self.validation_scores_ = history.validation_score[1:]
             self.best_validation_score_ = state.best_score
@@ -270,7 +273,8 @@ class FiniteWidth(Prediction):
 
     def _adopt(self, network, inputs, target):
         """Become a network that was made elsewhere, as if fitted in no step, ready to be trained on."""
-        self._training = FitState(inputs, target, network, self.solver, self._settings_of_the_start())
+        settings = {"output_init": self.output_init}  # the others were not read
+        self._training = FitState(inputs, target, network, self.solver, settings)
         self._set_scaling(inputs, target)
         self.A_, self.W_, self.U_, self.V_ = network.A, network.W, network.U, network.V
         self.width_, self.gamma_, self.depth_ = network.shape.m, network.gamma, network.depth

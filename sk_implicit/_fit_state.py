@@ -7,7 +7,7 @@ with the name of their class, and made again from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from importlib import import_module
 from typing import Any
@@ -54,6 +54,11 @@ class FitState:
     split_seed: int | None = None
     penalty: Penalty | None = None
     state: TrainingState | None = None
+
+    def copied(self) -> FitState:
+        """Return a fit to continue without a trace in this one; arrays are shared, and never written to."""
+        state = None if self.state is None else self.state.copied()
+        return replace(self, settings=dict(self.settings), state=state)
 
 
 def to_plain(value: Any) -> Any:

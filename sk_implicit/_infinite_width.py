@@ -12,12 +12,13 @@ from scipy.sparse import csr_array, issparse
 from ._row_blocks import limit_outputs, map_rows
 from .kernel_logistic import LogisticLimit, fit_logistic_limit
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
+from .sampling import DistinctRows
 from .scaling import InputScaling
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
 _FINITE_ONLY = (
     *("A_", "W_", "U_", "V_", "A_init_", "W_init_", "U_init_", "V_init_", "history_", "contraction_"),
-    *("equilibrium_residual_", "validation_scores_", "best_validation_score_", "_training"),
+    *("equilibrium_residual_", "validation_scores_", "best_validation_score_", "_training", "_squared_error"),
 )
 _LIMIT_ONLY = ("X_fit_", "dual_coef_")
 
@@ -47,7 +48,7 @@ class InfiniteWidth:
     def _at_infinity(self) -> bool:
         return self.width == np.inf
 
-    def _fit_limit(self, X, Y, weights) -> None:
+    def _fit_limit(self, rows: DistinctRows) -> None:
         """Train the infinitely wide network on validated rows of positive weight."""
         if np.isfinite(self.depth):
             raise ValueError(
@@ -59,17 +60,18 @@ class InfiniteWidth:
                 f"gamma={self.gamma:g} is too large for width=inf: the equilibrium of infinite width has a "
                 f"finite norm only for gamma below √2 = {sqrt(2):.4f}. Use a smaller gamma (default 0.4)."
             )
-        target = self._target_scaling(Y, weights)
+        weights, left_out = rows.weights, rows.left_out
+        target = self._target_scaling(rows.Y, weights)
         loss = self._loss(target)
-        inputs = self._choose_inputs(X, Y, weights)
+        inputs = self._choose_inputs(rows)
         self._set_scaling(inputs, target)
-        X = inputs.apply(X)
-        Y = target.apply(Y, np.float64)
+        X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
+        options: dict[str, Any] = {"gamma": self.gamma, "alpha": self.alpha, "left_out": left_out}
         fit: LimitFit | LogisticLimit
         if loss.quadratic:
-            fit = fit_limit(X, Y, weights, gamma=self.gamma, alpha=self.alpha)
+            fit = fit_limit(X, Y, weights, **options)
         else:
-            fit = fit_logistic_limit(X, Y, weights, loss, gamma=self.gamma, alpha=self.alpha)
+            fit = fit_logistic_limit(X, Y, weights, loss, **options)
 
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
@@ -79,10 +81,10 @@ class InfiniteWidth:
         self.alpha_ = fit.penalty.relative
         if fit.penalty.score is not None:
             self.loo_score_ = fit.penalty.score
-        self._keep_limit(fit, X, Y, weights)
+        self._keep_limit(fit, X, weights, left_out)
 
-    def _keep_limit(self, fit, X, Y, weights):
-        """Keep more of the fit on the augmented rows X and scaled targets Y."""
+    def _keep_limit(self, fit, X, weights, left_out):
+        """Keep more of the fit on the augmented rows X."""
 
     def _predict_limit(self, X) -> np.ndarray:
         """Return the limit's predictions, on the scaled targets, (n, k)."""

@@ -22,9 +22,9 @@ class PredictiveUncertainty(BaseImplicitReLU):
     uncertainty: bool
     _posterior: dict[str, Any]
 
-    def _keep_limit(self, fit, X, Y, weights):
+    def _keep_limit(self, fit, X, weights, left_out):
         if self.uncertainty:
-            self._keep_posterior(limit_posterior(fit, X, Y, weights, gamma=self.gamma_))
+            self._keep_posterior(limit_posterior(fit, X, weights, left_out, gamma=self.gamma_))
 
     def _keep_network(self, objective, training):
         if not self.uncertainty:
@@ -33,7 +33,7 @@ class PredictiveUncertainty(BaseImplicitReLU):
         tangent = objective.tangent(point)
         drift = point.network.theta - objective.start.theta
         posterior, spanning = tangent_posterior(
-            tangent, drift, objective.Y, point.residual, objective.weights, training.penalty.absolute
+            tangent, drift, point.residual, objective.weights, objective.left_out, training.penalty.absolute
         )
         self._keep_posterior(posterior)
         self._posterior |= _to_arrays(spanning)

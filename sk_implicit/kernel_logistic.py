@@ -84,8 +84,9 @@ class LogisticLimit:
 
 
 def fit_logistic_limit(
-    X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha
-) -> LogisticLimit:
+    X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
+    left_out: np.ndarray | None = None,
+) -> LogisticLimit:  # fmt: skip
     """Train the infinitely wide network on a loss that is not quadratic.
 
     Parameters
@@ -103,11 +104,13 @@ def fit_logistic_limit(
     alpha : float or "loo"
         Penalty relative to the weighted mean of diag K, raised to 1e-8 times the mean weight. "loo" minimises
         the approximate leave-one-out loss, on a fixed random sample of rows where there are many.
+    left_out : (n,) array or None
+        How much of its weight a row loses in leave-one-out, None for all of it.
     """
     Y = Y + SOFTENING * (1 / max(Y.shape[1], 2) - Y)
     landmarks = choose_landmarks(len(Y))
     kernel = limit_kernel_rows(X, landmarks, gamma)
-    penalty = limit_penalty(X, Y, weights, loss, gamma=gamma, alpha=alpha)
+    penalty = limit_penalty(X, Y, weights, loss, gamma=gamma, alpha=alpha, left_out=left_out)
     dual, losses = fit_newton(kernel, landmarks, Y, weights, loss, penalty.absolute)
     return LogisticLimit(dual, landmarks, penalty, losses)
 

@@ -33,7 +33,7 @@ from scipy.linalg.lapack import dpotri
 
 from .limit import limit_diagonal, limit_kernel
 from .losses import Loss, SquaredError
-from .sampling import left_out_weights, sample_rows
+from .sampling import sample_rows
 from .training.penalty import Penalty, best_penalty, most_rows
 
 # Rows up to which the system is solved exactly; landmarks that stand for more of them.
@@ -206,7 +206,9 @@ class LimitFit:
         return [self.loss]
 
 
-def fit_limit(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha) -> LimitFit:
+def fit_limit(
+    X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha, left_out: np.ndarray | None = None
+) -> LimitFit:
     """Train the infinitely wide network: kernel ridge regression with its tangent kernel.
 
     Parameters
@@ -222,23 +224,28 @@ def fit_limit(X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha) -> 
     alpha : float or "loo"
         Penalty relative to the weighted mean of diag K. "loo" minimises the leave-one-out error, on a
         fixed random sample of `training.penalty.MAX_ROWS` rows where there are more.
+    left_out : (n,) array or None
+        How much of its weight a row loses in leave-one-out, None for all of it.
     """
     n = len(Y)
     landmarks = choose_landmarks(n)
     kernel = limit_kernel_rows(X, landmarks, gamma)
-    penalty = limit_penalty(X, Y, weights, SquaredError(), gamma=gamma, alpha=alpha)
+    penalty = limit_penalty(X, Y, weights, SquaredError(), gamma=gamma, alpha=alpha, left_out=left_out)
     ridge = fit_ridge(kernel, landmarks, Y, weights, penalty.absolute)
     squares = float(weights @ np.sum(ridge.residual**2, axis=1))
     loss = 0.5 * (squares + penalty.absolute * ridge.squared_norm) / (weights.sum() * Y.shape[1])
     return LimitFit(ridge, landmarks, penalty, float(loss))
 
 
-def limit_penalty(X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha) -> Penalty:
+def limit_penalty(
+    X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
+    left_out: np.ndarray | None = None,
+) -> Penalty:  # fmt: skip
     """Return the penalty of the infinitely wide network, whose start predicts 0.
 
     Parameters
     ----------
-    X, Y, weights, gamma, alpha
+    X, Y, weights, gamma, alpha, left_out
         As in `fit_limit`.
     loss : Loss
         What leave-one-out scores by.
@@ -248,7 +255,7 @@ def limit_penalty(X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: f
         return Penalty(float(alpha), float(alpha) * scale, None)
     rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
     K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
-    left_out = left_out_weights(X[rows], Y, weights[rows])
+    left_out = None if left_out is None else left_out[rows]
     relative, score = best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out)
     return Penalty(relative, relative * scale, score)
 

@@ -59,8 +59,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         (automatic relevance determination), on at most 500 rows. "auto" does the same, and features of at
         least 6 distinct values also enter through a piecewise-linear encoding along their quantiles, with
         a scale of its own: the network can follow steps and is robust to outliers. (Up to 512 features,
-        128 of them encoded; beyond, "auto" is "linear", and beyond
-        5000 it is None.) None takes the features as they are.
+        128 of them encoded; beyond, "auto" is "linear". Of more than 5000, both are None.) None takes the
+        features as they are.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -172,8 +172,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     best_validation_score_ : float
         The best of them.
     noise_std_ : ndarray of shape (n_outputs_,)
-        Standard deviation of an observation of weight 1 around its expectation, on the targets' scale;
-        with ``uncertainty=True`` only.
+        Standard deviation of an observation around its expectation, on the targets' scale, one for all rows
+        whatever their weights; with ``uncertainty=True`` only.
     X_fit_ : {ndarray, CSR array} of shape (n_landmarks, n_inputs + fit_intercept)
         Scaled and augmented training rows that predictions are computed from; with infinite width only.
     dual_coef_ : ndarray of shape (n_landmarks, n_outputs_)

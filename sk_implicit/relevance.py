@@ -32,7 +32,7 @@ from scipy.optimize import minimize
 
 from .encoding import PiecewiseLinear, dense
 from .limit import KernelDerivatives, limit_diagonal, limit_kernel_derivatives
-from .sampling import left_out_weights, sample_rows
+from .sampling import sample_rows
 from .scaling import InputScaling, TargetScaling
 
 # Rows the likelihood is computed from: more cost n³ and change the scales little.
@@ -56,7 +56,7 @@ _LARGEST_GAMMA = 1.2
 
 def choose_inputs(
     X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None,
-    balanced: bool = False,
+    balanced: bool = False, left_out: np.ndarray | None = None,
 ) -> InputScaling:  # fmt: skip
     """Return what the network is to see of X.
 
@@ -77,6 +77,8 @@ def choose_inputs(
     balanced : bool, default=False
         Whether the constant column, where nothing is learnt, is as large as what varies of the features,
         instead of 1.
+    left_out : (n,) array or None
+        How much of its weight a row would lose in leave-one-out, None for all of it: one observation.
     """
     d = X.shape[1]
     if relevance is None or d > MAX_COLUMNS:
@@ -90,14 +92,16 @@ def choose_inputs(
         columns = np.append(columns, ENCODED_SHARE * encoding.size)
     Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)
     factors, bias_factor = learn_relevance(
-        sample * columns, Y[rows], weights[rows], groups, gamma=gamma, bias=bias
-    )
+        sample * columns, Y[rows], weights[rows], groups, gamma=gamma, bias=bias,
+        left_out=None if left_out is None else left_out[rows],
+    )  # fmt: skip
     return InputScaling.of(X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding)
 
 
 def learn_relevance(
-    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool
-) -> tuple[np.ndarray, float]:
+    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
+    left_out: np.ndarray | None = None,
+) -> tuple[np.ndarray, float]:  # fmt: skip
     """Learn one factor per group of columns.
 
     Parameters
@@ -114,6 +118,8 @@ def learn_relevance(
         Scale γ of the network.
     bias : bool
         Whether the inputs get a constant column.
+    left_out : (n,) array or None
+        As in `choose_inputs`.
 
     Returns
     -------
@@ -128,8 +134,9 @@ def learn_relevance(
     largest = max(float(np.abs(X).max(initial=0.0)), float(bias))
     if not (np.any(X) and np.any(Y)):
         return neutral
-    # as many observations as there are rows, and equal ones of a table of counts
-    weights = weights * (float(np.sum(weights / left_out_weights(X, Y, weights))) / float(weights.sum()))
+    # as many observations as there are rows, and copies in a table of counts
+    n_observations = len(weights) if left_out is None else float(np.sum(weights / left_out))
+    weights = weights * (n_observations / float(weights.sum()))
     groups = np.unique(groups, return_inverse=True)[1]
     n_groups = int(groups.max()) + 1
     if bias:

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from collections import Counter
 from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
 
-def distinct_rows(X, Y: np.ndarray, weights: np.ndarray):
+class DistinctRows(NamedTuple):
+    """Rows that are there once.
+
+    Attributes
+    ----------
+    X : (n, d) array or CSR array
+        Inputs.
+    Y : (n, k) array
+        Targets.
+    weights : (n,) array
+        Sums of the weights of equal rows.
+    left_out : (n,) array
+        How much of its weight a row loses in leave-one-out (see `left_out_weights`).
+    """
+
+    X: Any
+    Y: np.ndarray
+    weights: np.ndarray
+    left_out: np.ndarray
+
+    def take(self, rows: np.ndarray) -> DistinctRows:
+        """Return some of them."""
+        return DistinctRows(*(part[rows] for part in self))
+
+
+def distinct_rows(X, Y: np.ndarray, weights: np.ndarray) -> DistinctRows:
     """Return the distinct rows of (X, Y), with the sums of their weights, in an order of their own.
 
     An optimiser amplifies the rounding error of a sum that is taken in another order. From these rows
@@ -28,58 +54,57 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray):
     keys = [_digest(columns, values, y) for (columns, values), y in zip(_entries(X), Y)]
     place = {key: number for number, key in enumerate(sorted(set(keys)))}
     group = np.array([place[key] for key in keys])
-    _, rows = np.unique(group, return_index=True)
+    _, rows, given = np.unique(group, return_index=True, return_counts=True)
     X = X[rows] if issparse(X) else np.ascontiguousarray(X[rows])
-    return X, Y[rows], np.bincount(group, weights)
+    Y, weights = Y[rows], np.bincount(group, weights)
+    return DistinctRows(X, Y, weights, left_out_weights(X, Y, weights, given))
 
 
-def left_out_weights(X, Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return how much weight a row loses in leave-one-out, (n,): all of it, but in tables of counts.
+def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return how much of its weight a row loses in leave-one-out, (n,): all of it, but in tables of counts.
 
     A row of weight 2 is the same row given twice, which may mean two things. As a rule, weight is importance,
     and what stayed of a row would predict what is left out. Where inputs and targets take few values, equal
-    rows are rows like others, and one of them is left out: one unit of weight. That is taken to be so of a
-    row whose targets come with other inputs, and whose inputs come with other targets or, if all weights are
-    whole numbers, share each of their entries with other inputs.
+    rows are rows like others, and one of them is left out: of a row whose targets come with other inputs, and
+    whose inputs come with other targets or are cells of a table of which at least half are there. That is one
+    unit of weights that are whole numbers; of others, the weight over the times that the row was given.
 
     Parameters
     ----------
-    X : (n, p) array or CSR array
-        Inputs of distinct rows, as from `distinct_rows`.
+    X : (n, d) array or CSR array
+        Inputs of distinct rows.
     Y : (n, k) array
         Targets.
     weights : (n,) array
         Positive sample weights.
+    given : (n,) int array
+        How often a row was given.
     """
-    if weights.max() <= 1:
+    copies = weights if (weights == np.round(weights)).all() else given
+    if copies.max() == 1:
         return weights
     nothing = np.empty(0)
+    is_count = _group_sizes([_digest(nothing, nothing, y) for y in Y]) > 1
     inputs = [_digest(columns, values, nothing) for columns, values in _entries(X)]
-    by_input, by_target = (_group_sizes(keys) for keys in (inputs, [_digest(nothing, nothing, y) for y in Y]))
-    counted = by_input > 1
-    if (weights == np.round(weights)).all():
-        _, first, place = np.unique(np.array(inputs), return_index=True, return_inverse=True)
-        counted |= _shares_every_entry(X[first])[place.ravel()]
-    return np.where(counted & (by_target > 1), np.minimum(weights, 1.0), weights)
+    if not _fills_half_of_a_table(X, len(set(inputs))):
+        is_count &= _group_sizes(inputs) > 1
+    return np.where(is_count, weights / copies, weights)
+
+
+def _fills_half_of_a_table(X, n_distinct: int) -> bool:
+    """Whether there are at least half as many distinct rows as combinations of their entries."""
+    n_cells = 1
+    for j in range(X.shape[1]):
+        n_cells *= len(np.unique(X[:, [j]].toarray() if issparse(X) else X[:, j]))
+        if n_cells > 2 * n_distinct:
+            return False
+    return True
 
 
 def _group_sizes(keys: list[bytes]) -> np.ndarray:
     """Return for every row how many rows have its key."""
     count = Counter(keys)
     return np.array([count[key] for key in keys])
-
-
-def _shares_every_entry(X) -> np.ndarray:
-    """Mark the rows each of whose entries occurs in the same column of another row."""
-    shares = np.ones(X.shape[0], bool)
-    columns = X.tocsc() if issparse(X) else X
-    for j in range(X.shape[1]):
-        column = columns[:, [j]].toarray().ravel() if issparse(X) else columns[:, j]
-        _, place, count = np.unique(column, return_inverse=True, return_counts=True)
-        shares &= count[place] > 1
-        if not shares.any():
-            break
-    return shares
 
 
 def _entries(X):

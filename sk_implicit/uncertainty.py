@@ -2,8 +2,8 @@ r"""Predictive uncertainty: the Gaussian process of the linearised network.
 
 Trained to the optimum, the network linearised there is kernel ridge regression with its tangent kernel K
 and penalty a: the mean of a Gaussian process with covariance s² K and noise variance s² a/w on a row of
-weight w [1]_. A new observation of weight 1 at x has the variance s² v(x) + σ², v of
-`sk_implicit.kernel_ridge`. Leaving out weight u_i of row i (w_i, or less: see `sampling.left_out_weights`)
+weight w [1]_. A new observation at x has the variance s² v(x) + σ², v of `sk_implicit.kernel_ridge` and one
+σ² for all rows, whatever their weights. Leaving out weight u_i of row i (w_i, or less: see `sampling.left_out_weights`)
 leaves the residual and the variance of f (over s²)
 
     e_i⁻ = e_i / (1 − u h_i/w_i),     v_i⁻ = a (h_i/w_i) / (1 − u h_i/w_i),
@@ -45,7 +45,6 @@ from .kernel_ridge import (
     row_blocks,
 )
 from .limit import limit_diagonal, limit_kernel
-from .sampling import left_out_weights
 from .tangent import TangentFeatures, kernel_block
 from .training.leave_one_out import refined_minimum
 
@@ -181,32 +180,30 @@ def calibrate(left_out: LeftOut, least: float) -> tuple[float, float]:
     return amplitude, amplitude * ratio
 
 
-def limit_posterior(fit: LimitFit, X, Y: np.ndarray, weights: np.ndarray, *, gamma: float) -> Posterior:
+def limit_posterior(
+    fit: LimitFit, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
+) -> Posterior:
     """Return the posterior of the infinitely wide network; the outputs share its kernel.
 
     Parameters
     ----------
     fit : LimitFit
         The trained network.
-    X, Y, weights, gamma
+    X, weights, left_out, gamma
         As in `fit_limit`.
     """
     kernel = limit_kernel_rows(X, fit.landmarks, gamma)
     diagonal = limit_diagonal(X, gamma=gamma)
-    rows = Rows(weights, left_out_weights(X, Y, weights), fit.landmarks)
+    rows = Rows(weights, left_out, fit.landmarks)
     k = fit.ridge.dual.shape[1]
-    left_out = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
-    return _calibrated([fit.ridge.system], left_out, weights)
+    predictions = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
+    return _calibrated([fit.ridge.system], predictions, weights)
 
 
 def tangent_posterior(
-    tangent: TangentFeatures,
-    drift: np.ndarray,
-    Y: np.ndarray,
-    residual: np.ndarray,
-    weights: np.ndarray,
-    a: float,
-) -> tuple[Posterior, TangentFeatures]:
+    tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
+    left_out: np.ndarray, a: float,
+) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
     """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
 
     The outputs are taken as independent: a network's outputs share A and W, and the blocks of the kernel
@@ -218,20 +215,18 @@ def tangent_posterior(
         The Jacobian on the training rows.
     drift : (n_weights,) array
         θ − θ₀.
-    Y : (n, k) array
-        Targets.
     residual : (n, k) array
         Targets less predictions.
-    weights : (n,) array
-        Positive sample weights.
+    weights, left_out : (n,) arrays
+        Positive sample weights, and how much of it a row loses when it is left out.
     a : float
         The penalty, absolute.
     """
     targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
     landmarks = choose_landmarks(len(weights))
-    rows = Rows(weights, left_out_weights(tangent.layers.X, Y, weights), landmarks)
+    rows = Rows(weights, left_out, landmarks)
     spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
-    systems, left_out = [], []
+    systems, predictions = [], []
     for c in range(residual.shape[1]):
 
         def kernel(rows, c=c):
@@ -240,8 +235,8 @@ def tangent_posterior(
         fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, a)
         systems.append(fit.system)
         excess = residual[:, c] - fit.residual[:, 0]
-        left_out.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))
-    return _calibrated(systems, left_out, weights), spanning
+        predictions.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))
+    return _calibrated(systems, predictions, weights), spanning
 
 
 def _calibrated(systems, left_out, weights) -> Posterior:

@@ -1,5 +1,7 @@
 """A fit that fails leaves the estimator as it was: with the fit before, or without any."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -57,6 +59,25 @@ def test_a_classifier_keeps_its_classes(warm_start):
     assert_array_equal(model.classes_, ["no", "yes"])
     assert_array_equal(model.predict(X), predicted)
     assert model.predict_proba(X).shape == (len(X), 2)
+
+
+def test_an_error_while_a_fit_continues_leaves_no_trace(monkeypatch):
+    model = make(verbose=1, warm_start=True, max_iter=2).fit(X, y)
+    state = pickle.dumps(model)
+    printed = ImplicitReLURegressor._print_step
+
+    def fail(self, progress):
+        if progress.n_iter == 4:
+            raise RuntimeError("the disk is full")
+        printed(self, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImplicitReLURegressor, "_print_step", fail)
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            model.set_params(max_iter=5, solver="gd").fit(X, y)
+    model.set_params(max_iter=2, solver="lm")
+    assert pickle.dumps(model) == state
+    assert model.fit(X, y).n_iter_ == 4
 
 
 def test_an_error_in_the_midst_of_training_keeps_the_fit_before(monkeypatch):

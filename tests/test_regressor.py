@@ -213,7 +213,7 @@ def test_early_stopping_scores_rows_that_were_not_trained_on():
     X, y = regression(n=60)
     model = fit(X, y, early_stopping=True, validation_fraction=0.2, random_state=3, alpha=0.01)
     seed = np.random.RandomState(3).randint(2**31 - 1)
-    rows, targets, _ = distinct_rows(X, y[:, None], np.ones(60))
+    rows, targets, *_ = distinct_rows(X, y[:, None], np.ones(60))
     _, held_out = train_test_split(np.arange(60), test_size=12, random_state=seed)
     score = model.score(rows[held_out], targets[held_out])
     assert_allclose(model.best_validation_score_, score, rtol=1e-6)

@@ -80,7 +80,7 @@ def test_distinct_rows_keep_every_row_and_its_weight(n, d, k, kind, dtype, seed)
     rng = np.random.RandomState(seed)
     X, Y = rng.randint(0, 2, size=(n, d)).astype(dtype), rng.randint(0, 2, size=(n, k)).astype(float)
     weights = rng.randint(1, 5, size=n).astype(float)
-    X1, Y1, weights1 = distinct_rows(kind(X), Y, weights)
+    X1, Y1, weights1, _ = distinct_rows(kind(X), Y, weights)
     X1 = X1.toarray() if sparse.issparse(X1) else X1
     assert X1.dtype == dtype
     assert X1.flags.c_contiguous
@@ -216,10 +216,17 @@ def test_leave_one_out_takes_whole_rows_but_of_tables_of_counts(kind):
     X = np.array([[0.1, 0.7], [0.2, 0.8], [1, 1], [1, 1], [1, 0], [0, 1], [0, 1], [0, 0]])
     y = np.array([0, 1, 0, 1, 0, 5, 1.0, 7])[:, None]
     weights = np.array([3.0, 1, 9, 4, 2, 6, 2, 2])
-    whole_numbers = left_out_weights(kind(X), y, weights)
-    assert_array_equal(whole_numbers, [3, 1, 1, 1, 1, 6, 1, 2])
-    assert_array_equal(left_out_weights(kind(X), y, weights + 0.5), [3.5, 1.5, 1, 1, 2.5, 6.5, 1, 2.5])
-    assert_array_equal(left_out_weights(kind(X), y, weights / 9), weights / 9)
+    given = weights.astype(int)
+    cells = [3, 1, 1, 1, 2, 6, 1, 2]
+    for times in (given, np.ones(8, int)):  # a row of weight 2 is the row twice
+        assert_array_equal(left_out_weights(kind(X), y, weights, times), cells)
+    assert_allclose(left_out_weights(kind(X), y, 0.3 * weights, given), 0.3 * np.array(cells))
+    assert_array_equal(left_out_weights(kind(X), y, weights + 0.5, np.ones(8, int)), weights + 0.5)
+    # all cells of a table, but for one whose target is its own
+    assert_array_equal(left_out_weights(kind(X[2:]), y[2:], weights[2:], given[2:]), [1, 1, 1, 6, 1, 2])
+    assert_array_equal(
+        left_out_weights(kind(X[2:]), y[2:], 0 * weights[2:] + 1, 1 + 0 * given[2:]), np.ones(6)
+    )
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
@@ -231,8 +238,37 @@ def test_cells_are_learnt_from_many_equal_rows(noise, cls, width):
     cells = np.array(list(itertools.product([-1.0, 1.0], repeat=4)))
     X = cells[rng.randint(0, 16, 500)]
     y = X.prod(axis=1) * np.where(rng.uniform(size=500) < noise, -1, 1)
-    model = cls(width, random_state=0).fit(X, y)
-    assert_array_equal(np.sign(model.predict(cells)), cells.prod(axis=1))
+    for weights in (None, np.full(500, 0.01), np.full(500, 3.0)):
+        model = cls(width, random_state=0).fit(X, y, weights)
+        assert_array_equal(np.sign(model.predict(cells)), cells.prod(axis=1))
+    if noise:  # as a contingency table
+        table, targets, counts, _ = distinct_rows(X, y[:, None], np.ones(500))
+        model = cls(width, random_state=0).fit(table, targets[:, 0], counts)
+        assert_array_equal(np.sign(model.predict(cells)), cells.prod(axis=1))
+
+
+@pytest.mark.parametrize("width", [60, np.inf])
+def test_whole_numbers_may_be_importance(width):
+    """Inputs and targets of one decimal share their entries; weights of them are no counts yet."""
+    rng = np.random.RandomState(0)
+    X = np.round(rng.standard_normal((300, 3)), 1)
+    std = rng.uniform(0.1, 1.0, 300)
+    y = np.round(X[:, 0] + np.abs(X[:, 1]) + std * rng.standard_normal(300), 1)
+    weights = np.round(1 / std**2)
+    scores = []
+    for exact in (weights, weights + 1e-3):
+        model = ImplicitReLURegressor(width, random_state=0).fit(X[:150], y[:150], exact[:150])
+        scores.append(model.score(X[150:], y[150:], weights[150:]))
+    assert abs(scores[0] - scores[1]) < 0.02
+
+
+@pytest.mark.parametrize("light", [1e-30, 1e-100])
+def test_rows_of_next_to_no_weight_do_not_free_the_damping(light):
+    X, y = regression(n=150, noise=0.3)
+    weights = np.where(np.arange(150) % 2, 1.0, light)
+    model = ImplicitReLURegressor(100, random_state=0).fit(X, y, weights)
+    alone = ImplicitReLURegressor(100, random_state=0).fit(X[1::2], y[1::2])
+    assert model.score(X[1::2], y[1::2]) > alone.score(X[1::2], y[1::2]) - 0.02
 
 
 @pytest.mark.parametrize("width", [60, np.inf])
@@ -253,10 +289,21 @@ def test_weights_above_one_do_not_turn_the_penalty_off(width):
     assert 0.85 < inside < 0.995
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_as_far_apart_as_may_be(dtype):
+    X, y = regression(n=20)
+    small, large = (1e-14, 1e15) if dtype == np.float32 else (1e-100, 1e99)
+    weights = np.r_[np.full(10, small), np.full(10, large)]
+    for width in (20, np.inf):
+        model = fit(X.astype(dtype), y, weights, width=width, uncertainty=True)
+        _, std = model.predict(X.astype(dtype), return_std=True)
+        assert model.score(X[10:], y[10:]) > 0.9 and np.isfinite(std).all()
+
+
 @pytest.mark.parametrize("extreme", [1e300, 5e-324])
 def test_weights_beyond_all_numbers_are_refused(extreme):
     X, y = regression(n=20)
-    with pytest.raises(ValueError, match=r"must lie between 1e-250 and 1e\+100.*Divide them by their mean"):
+    with pytest.raises(ValueError, match=r"must lie between 1e-200 and 1e\+100.*Divide them by their mean"):
         fit(X, y, np.r_[extreme, np.ones(19)])
 
 

@@ -297,6 +297,7 @@ def test_points_that_training_has_left_are_let_go_of(name):
 
     run(problem, name, max_iter=3, monitor=monitor)
     assert alive[-1] is False
+    assert problem._first is None  # nor evaluated again
 
 
 def test_shuffling_leaves_the_callers_generator_alone():

@@ -256,3 +256,24 @@ def test_noise_is_measured_off_the_landmarks(width, noise, monkeypatch):
     mean, std = model.predict(X[300:], return_std=True)
     assert model.noise_std_[0] < noise + 0.05
     assert 0.8 < np.mean(np.abs(y[300:] - mean) < 1.96 * std) < 0.99
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("factor", [10.0, 1e-6])
+def test_noise_is_free_of_a_common_factor_of_the_weights(width, factor):
+    X, y = problem()
+    one, scaled = (
+        regressor(width, alpha="loo").fit(X, y, np.full(40, c)).predict(X, return_std=True)[1]
+        for c in (1.0, factor)
+    )
+    np.testing.assert_allclose(scaled, one, rtol=2e-2)
+
+
+@pytest.mark.parametrize("width", [60, np.inf])
+def test_noise_of_equal_rows_is_that_of_their_cells(width):
+    """One of many equal rows left out: what its cell scatters by, not how far other cells are."""
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], (400, 3))
+    y = X.prod(axis=1) * np.where(rng.uniform(size=400) < 0.1, -1, 1)  # a standard deviation of 0.6
+    model = regressor(width, alpha="loo").fit(X, y)
+    assert 0.5 < model.noise_std_[0] < 0.7

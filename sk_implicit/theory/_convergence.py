@@ -110,7 +110,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     step = _reciprocal(at_start.largest)
     if estimator.solver == "gd" and estimator.n_iter_:
         step = history["step_size"][-1]
-    errors, kept_step = history["squared_error"], _kept_steps(estimator)[-1]
+    errors, kept_error = history["squared_error"], estimator._squared_error
     contraction = np.array(history["contraction"])
     return ConvergenceCertificate(
         n_samples=n,
@@ -129,22 +129,15 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
         flow_rate=2 * smallest,
         observed_rate=observed_rate(errors) if observable else np.nan,
         final_rate=observed_rate(errors, share=_FINAL) if observable else np.nan,
-        decrease=errors[kept_step] / errors[0] if errors[0] > 0 else np.nan,
+        decrease=kept_error / errors[0] if errors[0] > 0 else np.nan,
         drift_A=_relative_drift(end.A, start.A),
         drift_W=_relative_drift(end.W, start.W),
-        contraction=(float(contraction[0]), float(contraction[kept_step]), float(contraction.max())),
+        contraction=(float(contraction[0]), float(estimator.contraction_), float(contraction.max())),
         well_posed=well_posedness(end.A, end.gamma),
         penalty=float(estimator.alpha_),
         loss=loss,
         reproduced=reproduced,
     )
-
-
-def _kept_steps(estimator) -> np.ndarray:
-    """Return the steps whose weights may be those of the estimator: with its loss, or any if none has it."""
-    losses = np.array(estimator.history_["loss"])
-    steps = np.flatnonzero(np.isclose(losses, estimator.loss_, rtol=1e-9, atol=0))
-    return steps if steps.size else np.arange(len(losses))
 
 
 def _require_training(estimator) -> None:
@@ -192,7 +185,7 @@ def _norm(B: np.ndarray) -> float:
 
 
 def _reproduces(estimator, at_start, at_end, y, kept, weights) -> bool | None:
-    """Whether the squared error at these rows is that of the weights that training kept."""
+    """Whether the squared error at these rows is the one that training kept the weights for."""
     if y is None or hasattr(estimator, "classes_"):
         return None
     y = np.asarray(y, dtype=np.float64)
@@ -204,5 +197,5 @@ def _reproduces(estimator, at_start, at_end, y, kept, weights) -> bool | None:
         F -= at_start.network.output(at_start.layers)
     squares = np.einsum("nk,nk->n", scaled - F, scaled - F)
     error = float(weights @ squares / (weights.sum() * scaled.shape[1]))
-    errors = np.array(estimator.history_["squared_error"])[_kept_steps(estimator)]
-    return bool(np.any(np.abs(error - errors) <= 1e-3 * errors + _ROUNDING_OF_F))
+    kept = estimator._squared_error
+    return bool(abs(error - kept) <= 1e-3 * kept + _ROUNDING_OF_F)

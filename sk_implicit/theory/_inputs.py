@@ -101,7 +101,10 @@ def closest_pair(X) -> ClosestPair:
     """
     n = X.shape[0]
     X = X.astype(np.float64, copy=False)
-    X = X / (float(abs(X).max()) or 1.0)  # squares of 1e200 have no number
+    largest = abs(X).max(axis=1)
+    largest = largest.toarray().ravel() if issparse(largest) else largest
+    largest[largest == 0] = 1  # squares of 1e200 have no number
+    X = X.multiply(1 / largest[:, None]).tocsr() if issparse(X) else X / largest[:, None]
     squares = X.multiply(X).sum(axis=1) if issparse(X) else np.einsum("np,np->n", X, X)
     norms = np.sqrt(np.asarray(squares).ravel())
     best, rows = -1.0, (0, 0)

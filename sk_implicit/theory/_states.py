@@ -35,7 +35,8 @@ def network_inputs(estimator, X) -> Any:
     """
     if _is_fitted(estimator):
         return estimator._augment(estimator._validate_X(X))
-    return _initial_inputs(estimator, _floats(X)).apply(_floats(X))
+    X = _floats(X)
+    return _initial_inputs(estimator, X).apply(X)
 
 
 def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
@@ -69,8 +70,9 @@ def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
         rows = network_inputs(estimator, X)
         columns = None if Y is None else network_inputs(estimator, Y)
     else:
-        inputs = _initial_inputs(estimator, _floats(X))
-        rows = inputs.apply(_floats(X))
+        X = _floats(X)
+        inputs = _initial_inputs(estimator, X)
+        rows = inputs.apply(X)
         columns = None if Y is None else inputs.apply(_floats(Y))
         network = _draw(estimator, rows.shape[0], rows.shape[1], 1, rows.dtype)
     left = tangent_features(network, rows)

@@ -13,7 +13,7 @@ from .records import History, Monitor, Progress, Status, TrainingState
 # Relative difference of scores that the tolerance of equilibria may leave.
 _SAME = 1e-2
 # Distance from the best loss at which steps that gain nothing more are those of convergence: relative to what
-# it gained, or to itself if that is more; and as a share of the targets' variance.
+# it gained, or to itself if that is more; and that of a loss from nothing.
 _NEAR, _NOTHING = 5e-2, 1e-2
 
 
@@ -187,6 +187,7 @@ def _rescore(state: TrainingState, objective: Objective, point: Point, validate)
     score = _score(best, validate)
     if not abs(score - state.best_score) <= _SAME * abs(score):
         state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
+        state.best_squared_error = best.squared_error
         state.solver_state = None  # what it remembers is of the earlier problem
         state.equilibrium_residual = float(best.layers.result.residual.max())
 
@@ -206,5 +207,5 @@ def _record(
     state.n_no_change = 0 if improved else state.n_no_change + 1
     if score > state.best_score:
         state.best_score, state.best_theta = score, point.network.theta
-        state.best_loss = point.value
+        state.best_loss, state.best_squared_error = point.value, point.squared_error
         state.equilibrium_residual = float(point.layers.result.residual.max())

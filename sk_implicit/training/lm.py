@@ -59,6 +59,8 @@ _LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
 _FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES = 0.5, 0.05
 # Accuracy of the Jacobian, relative: a step that is off by as much is nearly as good.
 _ACCURACY = 3e-2
+# Least weight, relative to the mean, with which a row counts for the unit of the damping.
+_LIGHT = 1e-3
 # S is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
 # is beyond doubt from the second on (equal rows with different targets make K singular). A damped step has
 # at least the third for U and V: without any they would soon interpolate, far from the start.
@@ -108,8 +110,9 @@ class Linearisation:
         self.tangent: TangentFeatures = objective.tangent(
             point, near=None if previous is None else previous.tangent, tol=_ACCURACY
         )
-        # the weight of most rows: one heavy row is not to hold back all others
-        weight = float(np.exp(np.mean(np.log(objective.weights))))
+        # the weight of most rows: a heavy row is not to hold back all others, nor light ones to free them
+        weights = objective.weights
+        weight = float(np.exp(np.mean(np.log(np.maximum(weights, _LIGHT * weights.mean())))))
         self.scale = weight * mean_diagonal(self.tangent, objective.weights)
         self.least = np.inf  # objective predicted for any step
         self._previous = None if previous is None else previous._system

@@ -95,17 +95,20 @@ class Objective:
         Their tolerance; None for as tight as the residuals need.
     loss : Loss, default=SquaredError()
         The loss ℓ.
+    left_out : (n,) array or None
+        How much of its weight a row loses in leave-one-out, None for all of it.
     """
 
     def __init__(
         self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
+        left_out: np.ndarray | None = None,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
         self.start, self.alpha, self.centred = start, alpha, centred
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
-        self.loss = loss
+        self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
         self.offset = np.zeros_like(Y)
         first = self.evaluate(start.theta)

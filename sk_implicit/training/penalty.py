@@ -8,7 +8,7 @@ import numpy as np
 
 from ..losses import Loss
 from ..network import draw_network
-from ..sampling import left_out_weights, sample_rows
+from ..sampling import sample_rows
 from ..tangent import TangentFeatures, mean_diagonal, mean_kernel
 from .approximate_leave_one_out import approximate_leave_one_out
 from .leave_one_out import leave_one_out
@@ -52,8 +52,7 @@ def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
     if alpha != "loo":
         return Penalty(float(alpha), float(alpha) * scale, None)
     Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
-    left_out = left_out_weights(objective.X[rows], Y, weights)
-    relative, score = best_penalty(mean_kernel(tangent), Y, F0, weights, loss, left_out)
+    relative, score = best_penalty(mean_kernel(tangent), Y, F0, weights, loss, objective.left_out[rows])
     return Penalty(relative, relative * scale, score)
 
 
@@ -63,7 +62,7 @@ def most_rows(loss: Loss, k: int) -> int:
 
 
 def best_penalty(
-    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray
+    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray | None = None
 ) -> tuple[float, float]:
     """Choose the penalty by leave-one-out, for one kernel of all outputs.
 
@@ -77,8 +76,8 @@ def best_penalty(
         Positive sample weights.
     loss : Loss
         What predictions are scored by.
-    left_out : (n,) array
-        How much weight a row loses, from `left_out_weights`.
+    left_out : (n,) array or None
+        How much weight a row loses, None for all of it.
 
     Returns
     -------

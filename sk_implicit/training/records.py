@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 import numpy as np
@@ -45,6 +45,10 @@ class History:
     contraction: list[float] = field(default_factory=list)
     step_size: list[float] = field(default_factory=list)
     validation_score: list[float] = field(default_factory=list)
+
+    def copied(self) -> History:
+        """Return a history of its own."""
+        return History(*(list(getattr(self, part.name)) for part in fields(self)))
 
     @property
     def n_iter(self) -> int:
@@ -94,6 +98,8 @@ class TrainingState:
         Steps without improvement, so far.
     status : Status
         How training ended.
+    best_squared_error : float
+        The squared error of ``best_theta``.
     """
 
     solver_state: object
@@ -105,3 +111,8 @@ class TrainingState:
     equilibrium_residual: float
     n_no_change: int
     status: Status
+    best_squared_error: float = float("nan")
+
+    def copied(self) -> TrainingState:
+        """Return a state with a history of its own."""
+        return replace(self, history=self.history.copied())
