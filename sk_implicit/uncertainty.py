@@ -3,8 +3,8 @@ r"""Predictive uncertainty: the Gaussian process of the linearised network.
 Trained to the optimum, the network linearised there is kernel ridge regression with its tangent kernel K
 and penalty a: the mean of a Gaussian process with covariance s² K and noise variance s² a/w on a row of
 weight w [1]_. A new observation at x has the variance s² v(x) + σ², v of `sk_implicit.kernel_ridge` and one
-σ² for all rows, whatever their weights. Leaving out weight u_i of row i (w_i, or less: see `sampling.left_out_weights`)
-leaves the residual and the variance of f (over s²)
+σ² for all rows, whatever their weights. Leaving out weight u_i of row i (w_i, or less: see
+`sampling.left_out_weights`) leaves the residual and the variance of f (over s²)
 
     e_i⁻ = e_i / (1 − u h_i/w_i),     v_i⁻ = a (h_i/w_i) / (1 − u h_i/w_i),
 

@@ -340,7 +340,7 @@ def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4):
     history = History([0.5, end], [1.0, 2 * end], [0.8, 0.8], [np.nan, 1.0])
     theta = np.zeros(1)
     state = TrainingState(LMState(1.0, promised), history, theta, theta, -end, end, 0.0, 2, status)
-    penalty = Penalty(0.1, 0.1, left_out, 40)
+    penalty = Penalty(0.1, 0.1, left_out)
     return message(state, penalty, solver="lm", max_iter=50, tol=tol, contraction=0.8, warm_start=False)
 
 
