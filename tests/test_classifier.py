@@ -299,6 +299,6 @@ def test_probabilities_of_float32_are_scored_without_a_warning(loss, iris):
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X.astype(np.float32), y)
-        F = 30 * np.random.RandomState(0).standard_normal((500, 3)).astype(np.float32)
+        F = np.random.RandomState(0).standard_normal((500, 3)).astype(np.float32)
         model._log_score(np.eye(3)[np.arange(500) % 3], F, np.ones(500))
     assert len(model.validation_scores_) == model.n_iter_

@@ -19,7 +19,7 @@ from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.adjoint import pairs_are_cheaper, vjp_at
 from sk_implicit.display import SpectrumDisplay
 from sk_implicit.equilibrium import Status
-from sk_implicit.equilibrium.recursion import recur
+from sk_implicit.equilibrium.recursion import layer_states, recur
 from sk_implicit.network import Network
 from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block, mean_kernel
 from sk_implicit.theory import convergence_certificate, tangent_kernel, tangent_margin
@@ -438,3 +438,10 @@ def test_diagonal_of_the_kernel_of_many_layers(m, monkeypatch):
         assert_allclose(
             tangent.kernel_diagonal()[:, c], np.diag(kernel_block(tangent, tangent, c)), rtol=1e-9
         )
+
+
+def test_layers_leave_their_callers_warnings_alone():
+    case = problem(m=10, n=4, p=3, depth=20)
+    before = np.geterr()
+    for _ in layer_states(case.network.operator, case.layers.Phi, 20):
+        assert np.geterr() == before

@@ -100,3 +100,18 @@ def test_a_first_fit_that_fails_leaves_an_unfitted_estimator(cls):
     assert after == before
     with pytest.raises(NotFittedError):
         model.predict(X)
+
+
+def test_a_classifier_of_infinite_width_continues_nothing():
+    """Its loss may change, with warm_start too."""
+    model = make(ImplicitReLUClassifier, warm_start=True).fit(X, CLASSES)
+    model.set_params(width=np.inf, loss="squared_error").fit(X, CLASSES)
+    assert model.score(X, CLASSES) > 0.8
+
+
+def test_a_record_of_other_fields_is_refused_in_words():
+    model = make(warm_start=True).fit(X, y)
+    state = model.__getstate__()
+    state["_training"]["unheard_of"] = 1
+    with pytest.raises(ValueError, match=r"FitState.*no record of this version"):
+        ImplicitReLURegressor().__setstate__(state)

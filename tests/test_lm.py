@@ -160,6 +160,7 @@ def test_digits_are_interpolated_to_rounding_in_a_dozen_steps():
         (220, 0.5, 1e-8, 1, np.float64),
         (220, 0.5, 0.1, 1, np.float32),
         (220, 0.5, 0.1, 1000, np.float64),  # which leave a thousandth of it
+        (220, 0.5, "loo", 1e-9, np.float32),  # the penalty is as small
         (41, 0.5, 0.1, 1, np.float32),
         (40, 0.5, 0.1, 1, np.float64),  # so small that it is solved to rounding
     ],

@@ -164,3 +164,20 @@ def test_only_classifiers_balance_their_bias():
     mean = X.mean(axis=0) / classifier.input_scale_
     np.testing.assert_allclose(classifier.bias_**2 + mean @ mean, 0.5)
     assert ImplicitReLUClassifier(np.inf, fit_intercept=False).fit(X, labels).bias_ == 0
+
+
+def test_whole_rows_are_one_observation_and_copies_are_many():
+    rng = np.random.RandomState(0)
+    X, Y, groups = rng.standard_normal((30, 3)), rng.standard_normal((30, 1)), np.arange(3)
+    Y += X[:, :1]
+
+    def learnt(repeats, weight, left_out):
+        rows = np.repeat(np.arange(30), repeats)
+        weights = np.full(len(rows), float(weight))
+        return learn_relevance(
+            X[rows], Y[rows], weights, groups, gamma=0.4, bias=True, left_out=weights * left_out
+        )[0]
+
+    np.testing.assert_allclose(learnt(1, 3, 1.0), learnt(1, 1, 1.0), rtol=1e-6)
+    np.testing.assert_allclose(learnt(1, 3, 1 / 3), learnt(3, 1, 1.0), rtol=0.05)
+    assert np.abs(learnt(1, 3, 1 / 3) / learnt(1, 3, 1.0) - 1).max() > 0.1

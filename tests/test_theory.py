@@ -486,3 +486,14 @@ def test_no_width_will_do():
 def test_wrong_questions_about_the_width_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         recommend_width(unit_rows(5, 3), **wrong)
+
+
+def test_inputs_of_a_fitted_limit_are_those_it_was_fitted_to(data):
+    """Encoded, whatever rows are asked for and whatever width the estimator would be fitted with next."""
+    X, y = data
+    model = ImplicitReLURegressor(np.inf).fit(X, y).set_params(width=20)
+    inputs = network_inputs(model, X[:3])
+    assert inputs.shape[1] > X.shape[1] + 1
+    assert all(np.abs(model.X_fit_ - row).max(axis=1).min() < 1e-12 for row in inputs)
+    with pytest.raises(ValueError, match="width=inf has no weights"):
+        tangent_kernel(model, X)
