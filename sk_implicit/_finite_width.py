@@ -17,7 +17,7 @@ from ._fit_state import FitState
 from ._prediction import PREDICT_TOL, Prediction
 from ._row_blocks import missed_rows
 from ._warn import warn
-from .network import Shape, draw_network
+from .network import Shape, draw_network, units
 from .sampling import DistinctRows
 from .training import SOLVERS, History, Objective, message, train
 from .training.penalty import choose_penalty
@@ -137,7 +137,7 @@ class FiniteWidth(Prediction):
         """Measure the scales and draw the network, before the first step."""
         X, Y = rows.X, rows.Y
         n, d = X.shape
-        m = int(self.width) if isinstance(self.width, Integral) else max(1, round(self.width * n))
+        m = units(self.width, n)
         require_memory(Shape(m=m, p=d, k=Y.shape[1]), X.dtype, self.width)
         inputs = self._choose_inputs(rows)
         shape = Shape(m=m, p=len(inputs.scale) + self.fit_intercept, k=Y.shape[1])

@@ -31,6 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, sqrt
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +42,11 @@ from .spectral import operator_norm
 
 INITS = ("gaussian", "bernoulli")
 OUTPUT_INITS = ("centred", "gaussian", "zero")
+
+
+def units(width: float, n: int) -> int:
+    """Return the width m that a ``width`` means for n rows: an int is m itself, a float a multiple of n."""
+    return int(width) if isinstance(width, Integral) else max(1, round(width * n))
 
 
 class Shape(NamedTuple):

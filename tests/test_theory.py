@@ -100,7 +100,10 @@ def test_closest_pair_is_free_of_scale_and_of_integers(scale):
     pair = closest_pair(X)
     assert pair.rows == expected.rows and 0 < expected.angle < np.pi / 2
     assert pair.angle == pytest.approx(expected.angle, rel=1e-12)
-    assert closest_pair(np.array([[1e-200, 0], [0, 1.0]])).angle == pytest.approx(np.pi / 2)
+    for small in (1e-200, 5e-324):
+        far_apart = np.array([[small, 0], [0, 1.0]])
+        for kind in (np.asarray, sparse.csr_array, sparse.csc_array):
+            assert closest_pair(kind(far_apart)).angle == pytest.approx(np.pi / 2)
 
 
 def test_closest_pair_of_one_row_and_of_a_zero_row():

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from ..limit import limit_kernel
 from ..spectral import extreme_eigenvalues
@@ -104,7 +104,11 @@ def closest_pair(X) -> ClosestPair:
     largest = abs(X).max(axis=1)
     largest = largest.toarray().ravel() if issparse(largest) else largest
     largest[largest == 0] = 1  # squares of 1e200 have no number
-    X = X.multiply(1 / largest[:, None]).tocsr() if issparse(X) else X / largest[:, None]
+    if issparse(X):
+        X = csr_array(X)
+        X = csr_array((X.data / np.repeat(largest, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape)
+    else:
+        X = X / largest[:, None]
     squares = X.multiply(X).sum(axis=1) if issparse(X) else np.einsum("np,np->n", X, X)
     norms = np.sqrt(np.asarray(squares).ravel())
     best, rows = -1.0, (0, 0)

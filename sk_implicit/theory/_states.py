@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ..network import Network, Shape, draw_network
+from ..network import Network, Shape, draw_network, units
 from ..scaling import InputScaling
 from ..tangent import TangentFeatures, joint_kernel
 
@@ -182,10 +182,8 @@ def _require_finite(estimator) -> None:
 
 def _draw(estimator, n: int, p: int, n_outputs: int, dtype) -> Network:
     """Draw the start as ``fit`` does for n rows of p inputs."""
-    width = estimator.width
-    m = int(width) if isinstance(width, Integral) else max(1, round(width * n))
     return draw_network(
-        Shape(m, p, n_outputs),
+        Shape(units(estimator.width, n), p, n_outputs),
         estimator.gamma,
         _generator(estimator.random_state),
         init=estimator.init,
