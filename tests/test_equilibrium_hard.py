@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status, solve, solve_adjoint
+from sk_implicit.equilibrium.correction import Correction
 from sk_implicit.equilibrium.modulus import modulus_matrix
 from sk_implicit.equilibrium.picard import GaussSeidelSweep
 from sk_implicit.equilibrium.problem import FixedPoint
-from sk_implicit.equilibrium.refinement import Correction
 from sk_implicit.equilibrium.symmetric import halved
 
 over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))

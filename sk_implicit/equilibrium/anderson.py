@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .correction import Correction, activate, column_norms
 from .picard import keep_columns
-from .refinement import Correction, activate, column_norms
 from .sweeps import iterate
 
 # Steps remembered; more cost more passes than they save on a disk-shaped spectrum.

@@ -7,12 +7,12 @@ import numpy as np
 from .._blas import in_threads
 from .anderson import anderson
 from .auto import auto
+from .correction import activate
 from .modulus import has_modulus_matrix, modulus
 from .newton_krylov import newton_krylov
 from .operators import EquilibriumOperator
 from .picard import gauss_seidel, picard, start_sweeps
 from .problem import FixedPoint, row_norms
-from .refinement import activate
 from .result import EquilibriumResult, Rows, Status
 from .stages import Stage, by_corrections, in_turn
 

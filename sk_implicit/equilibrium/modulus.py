@@ -24,9 +24,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import lapack
 
+from .correction import Correction
 from .operators import EquilibriumOperator
 from .picard import keep_columns
-from .refinement import Correction
 from .sweeps import iterate
 from .symmetric import SymmetricSweep
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .refinement import Correction, activate
+from .correction import Correction, activate
 from .sweeps import iterate
 from .symmetric import BLOCK_UNITS, SymmetricSweep
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .correction import Corrector
 from .problem import FixedPoint
-from .refinement import Corrector, Refinement
+from .refinement import Refinement
 from .result import Rows, Status
 
 # A stage solves a block: stage(problem, Z, warm, tol, max_iter) -> Rows, with Z the start (used

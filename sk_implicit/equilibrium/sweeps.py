@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .refinement import Correction, column_norms
+from .correction import Correction, column_norms
 
 # Sweeps at most between measurements after the second.
 _CHECK_EVERY = 16

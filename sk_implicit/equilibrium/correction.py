@@ -1,0 +1,157 @@
+"""The equation of a correction, δ = activate(δ M + e), and what it is aimed at (see `refinement`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .problem import FixedPoint, few_rows
+
+# Reduction of the residual asked of one correction, by its precision: rounding errors, about
+# eps / (1 - rate) relative to the correction, stay below. Two corrections in float32 reach 1e-10.
+_GAIN = {np.dtype(np.float32): 9e-6, np.dtype(np.float64): 1e-13}
+# A correction is aimed this far below the tolerance, against errors of the predicted rate.
+_AIM = 0.9
+# Each is asked to reduce the residual to this share at least: an easy target must not look like a failure.
+_EASIEST = 0.2
+# Far more than any entry of a scaled row, and within the range of float32 for every moderate scale.
+_OFF = 1e30
+
+
+@dataclass(slots=True)
+class Correction:
+    """The equation of δ for k rows, scaled, stored with **samples as columns**.
+
+    In this layout a block of units is a contiguous slab, which the sweeps rely on.
+
+    Attributes
+    ----------
+    problem : FixedPoint
+        Supplies the matrix M.
+    e : ndarray of shape (m, k)
+        g − z, scaled.
+    low : ndarray of shape (m, k) or None
+        −z, scaled, for the ReLU; None where z = 0 and for a mask.
+    active : bool ndarray of shape (m, k) or None
+        The mask of a linear problem.
+    delta : ndarray of shape (m, k)
+        Receives the solution.
+    first_step : ndarray of shape (k,)
+        Norm of the first iterate activate(e), the step F(z) − z.
+    target : ndarray of shape (k,)
+        Norm of the step at which a row is done, ...
+    against_delta : bool
+        ... as a multiple of ‖δ‖ when this is set (a start at z = 0).
+    budget : ndarray of shape (k,)
+        Iterations each row may take.
+    least : int
+        Iterations each row takes at least, within its budget.
+    gave_up : bool ndarray of shape (k,)
+        Set by the solver for rows it left because they contract too slowly for it.
+    products : float
+        Products with one row that the solver has taken.
+    """
+
+    problem: FixedPoint
+    e: np.ndarray
+    low: np.ndarray | None
+    active: np.ndarray | None
+    delta: np.ndarray
+    first_step: np.ndarray
+    target: np.ndarray
+    against_delta: bool
+    budget: np.ndarray
+    least: int
+    gave_up: np.ndarray
+    products: float = 0.0
+
+    @classmethod
+    def around(
+        cls, problem: FixedPoint, z: np.ndarray | None, g: np.ndarray, step: np.ndarray, scale: np.ndarray,
+        precision: np.dtype,
+    ) -> Correction:  # fmt: skip
+        """Form the correction of the iterate `z` (None for zero); targets are set later.
+
+        Parameters
+        ----------
+        problem : FixedPoint
+            The rows.
+        z, g : ndarrays of shape (k, m)
+            Iterate, and its preactivation (`c` at zero).
+        step : ndarray of shape (k,)
+            ‖F(z) − z‖ / scale.
+        scale : ndarray of shape (k,)
+            What each row is divided by.
+        precision : dtype
+            Of the correction.
+        """
+        low = active = None
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            e = _scaled_columns(g, z, 1 / scale, precision)
+            if problem.active is not None:
+                active = np.ascontiguousarray(problem.active.T)
+            elif z is not None:
+                low = _scaled_columns(z, None, -1 / scale, precision)
+        k = len(scale)
+        nothing, no = np.zeros(k), np.zeros(k, bool)
+        return cls(problem, e, low, active, np.empty_like(e), step, nothing, z is None, nothing, 0, no)
+
+    def first_iterate(self, columns=slice(None)) -> np.ndarray:
+        """Return activate(e), the step F(z) − z, of some columns."""
+        e = self.e[:, columns]
+        low = None if self.low is None else self.low[:, columns]
+        return activate(
+            e, low, None if self.active is None else self.active[:, columns], out=np.empty_like(e)
+        )
+
+    def aim(self, tol: float) -> None:
+        """Set the targets so that a few corrections, sharing the digits evenly, end at `tol`."""
+        start = np.ones_like(self.first_step) if self.against_delta else self.first_step
+        gain = _AIM * tol / start
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = np.maximum(np.ceil(np.log(gain) / np.log(_GAIN[self.e.dtype])), 1)
+        self.target = start * np.minimum(gain ** (1 / parts), _EASIEST)
+
+    def applied(self, z: np.ndarray | None, scale: np.ndarray) -> np.ndarray:
+        """Return z + δ in the precision of the data, exactly zero where the ReLU is off."""
+        if self.low is not None:
+            # faster than what writes under a mask
+            self.delta -= (self.delta == self.low) * self.delta.dtype.type(_OFF)
+        new = np.empty(self.delta.shape[::-1], self.problem.c.dtype)
+        for rows in few_rows(new):
+            part = np.multiply(self.delta[:, rows].T, scale[rows, None], out=new[rows])
+            if z is not None:
+                part += z[rows]
+            if self.low is not None:
+                np.maximum(part, 0, out=part)
+        return new
+
+
+# Writes the solution of a correction to its `delta`; returns the iterations of each of its rows.
+Corrector = Callable[[Correction], np.ndarray]
+
+
+def _scaled_columns(
+    X: np.ndarray, minus: np.ndarray | None, factor: np.ndarray, precision: np.dtype
+) -> np.ndarray:
+    """Return (factor ∘ (X − minus))ᵀ, contiguous, in the given precision."""
+    out = np.empty(X.shape[::-1], precision)
+    for rows in few_rows(X):
+        part = X[rows] if minus is None else X[rows] - minus[rows]
+        np.copyto(out[:, rows], part.T, casting="same_kind")
+    out *= factor.astype(precision)
+    return out
+
+
+def activate(g: np.ndarray, low: np.ndarray | None, active: np.ndarray | None, out: np.ndarray) -> np.ndarray:
+    """Write max(g, low), or 1[active] ∘ g, into `out`; `low` None stands for zero."""
+    if active is not None:
+        return np.multiply(g, active, out=out)
+    return np.maximum(g, 0 if low is None else low, out=out)
+
+
+def column_norms(X: np.ndarray) -> np.ndarray:
+    """Euclidean norms of the columns, in float64."""
+    return np.sqrt(np.einsum("ij,ij->j", X, X), dtype=np.float64)
