@@ -11,13 +11,16 @@ from .problem import FixedPoint, few_rows
 
 # Reduction of the residual asked of one correction, by its precision: rounding errors, about
 # eps / (1 - rate) relative to the correction, stay below. Two corrections in float32 reach 1e-10.
-_GAIN = {np.dtype(np.float32): 9e-6, np.dtype(np.float64): 1e-13}
+_GAIN = {np.dtype(np.float32): 6e-6, np.dtype(np.float64): 1e-13}
 # A correction is aimed this far below the tolerance, against errors of the predicted rate.
 _AIM = 0.9
 # Each is asked to reduce the residual to this share at least: an easy target must not look like a failure.
 _EASIEST = 0.2
 # Far more than any entry of a scaled row, and within the range of float32 for every moderate scale.
 _OFF = 1e30
+# What rounding adds to a product with a correction, relative to that, in units of √m times the precision
+# (m random terms, added one by one: 0.2).
+_ROUNDING_OF_SUMS = 1 / 4
 
 
 @dataclass(slots=True)
@@ -113,6 +116,36 @@ class Correction:
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = np.maximum(np.ceil(np.log(gain) / np.log(_GAIN[self.e.dtype])), 1)
         self.target = start * np.minimum(gain ** (1 / parts), _EASIEST)
+
+    def measure(self, columns: np.ndarray) -> np.ndarray:
+        """Return bounds of the relative residuals of z + δ, of some columns.
+
+        They are measured by a product in the precision of the correction, with an allowance for its rounding.
+        Where a norm of M below one is known, δ moves on to its image, as z does in `Refinement`.
+        """
+        everything = len(columns) == self.e.shape[1]
+        delta, e, low, active = (
+            part if part is None or everything else np.take(part, columns, axis=1)
+            for part in (self.delta, self.e, self.low, self.active)
+        )
+        operator = self.problem.operator
+        g = operator.scaled(e.dtype, self.problem.adjoint).T @ delta
+        self.products += len(columns)
+        g += e
+        image = activate(g, low, active, out=g)
+        size, step = column_norms(delta), column_norms(image - delta)
+        unit = float(np.finfo(e.dtype).eps) * _ROUNDING_OF_SUMS * np.sqrt(len(e))
+        rounding = unit * max(1.0, operator.relative_norm) * size
+        # ‖z‖ is one, unless z is zero
+        whole = size if self.against_delta else np.where(size < 0.5, 1 - size, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            residual = (step + rounding) / whole
+            if not operator.norm_bound < 1:
+                return residual
+            of_image = (operator.norm_bound * step + 2 * rounding) / np.maximum(whole - step, 0.0)
+        better = of_image < residual
+        self.delta[:, columns[better]] = image[:, better]
+        return np.fmin(of_image, residual)
 
     def applied(self, z: np.ndarray | None, scale: np.ndarray) -> np.ndarray:
         """Return z + δ in the precision of the data, exactly zero where the ReLU is off."""

@@ -11,6 +11,9 @@ residual tells, in the data's precision, how far the row still is. Where a row i
 that product is the step as well: z ← F(z), and the product that measures its residual is the only
 one. At z = 0, e = c needs no product, so a cold start is simply a float32 solve.
 
+The residual of z + δ is that of δ in its equation, F(z + δ) − (z + δ) = activate(δ M + e) − δ. Once δ
+is small, a float32 product measures it to many more digits than needed, at half the cost.
+
 Each row of a correction is divided by ‖z‖ (‖c‖ at z = 0): all rows are of order one in float32,
 whatever the scale of the data, and norms are relative residuals. Every decision is taken per row,
 so that a row's answer does not depend on which rows came along.
@@ -24,7 +27,7 @@ import numpy as np
 
 from .correction import Correction, Corrector, activate
 from .problem import FixedPoint, few_rows, row_norms
-from .result import OPEN, Rows, row_status
+from .result import OPEN, Rows, Status, row_status
 
 # A correction that leaves more than this share of the residual has failed.
 _FAILED = 0.9
@@ -109,15 +112,20 @@ class Refinement:
             plain &= z is not None
             n_plain[rows] += plain
             far = ~plain
+            left = np.ones(len(rows), bool)
             if z is None or far.all():
-                z, gave_up[rows] = self._corrected(problem, rows, z, g, step, scale)
+                z, gave_up[rows], left = self._corrected(problem, rows, z, g, step, scale)
             else:
                 new = activate(g, None, problem.active, out=np.empty_like(g) if far.any() else g)
                 if far.any():
-                    new[far], gave_up[rows[far]] = self._corrected(
+                    new[far], gave_up[rows[far]], left[far] = self._corrected(
                         problem.take(far), rows[far], z[far], g[far], step[far], scale[far]
                     )
                 z = new
+            if not left.any():
+                return
+            if not left.all():
+                problem, rows, z, plain = problem.take(left), rows[left], z[left], plain[left]
 
     def _image_where_done(
         self, problem: FixedPoint, z: np.ndarray, g: np.ndarray, now: np.ndarray
@@ -144,8 +152,11 @@ class Refinement:
     def _corrected(
         self, problem: FixedPoint, rows: np.ndarray, z: np.ndarray | None, g: np.ndarray, step: np.ndarray,
         scale: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Return z + δ for some of the rows and whether the solver gave them up, and count what it took."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+        """Return z + δ for some of the rows, whether the solver gave them up, and which are left to solve.
+
+        Counts what it took. Rows that are solved are stored.
+        """
         best = self.best
         task = Correction.around(problem, z, g, step, scale, self.precision)
         # The last product of the budget is the residual of what the correction gives.
@@ -154,10 +165,24 @@ class Refinement:
         task.least = _PATIENT_SWEEPS if self.patient else 0
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             iterations = self.correct(task)
+            residual = self._measured(task)
             new = task.applied(z, scale)
-        best.n_iter[rows] += iterations
+        solved = residual <= self.tol
+        best.n_iter[rows] += iterations + solved
         best.cost += self.precision.itemsize / 8 * task.products / len(best.Z)
-        return new, task.gave_up
+        if solved.any():
+            best.update(rows[solved], new if solved.all() else new[solved], residual[solved])
+            best.status[rows[solved]] = Status.CONVERGED.value
+        return new, task.gave_up, ~solved
+
+    def _measured(self, task: Correction) -> np.ndarray:
+        """Return bounds of the residuals of rows that should be solved, if they cost less than an image."""
+        residual = np.full(len(task.target), np.inf)
+        if self.precision.itemsize < task.problem.c.itemsize:
+            final = np.flatnonzero((task.target <= self.tol) & ~task.gave_up)
+            if final.size:
+                residual[final] = task.measure(final)
+        return residual
 
 
 def _image(problem: FixedPoint, z: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

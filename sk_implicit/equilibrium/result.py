@@ -64,8 +64,9 @@ class EquilibriumResult:
         Iterations of the row that took the most.
     residual : ndarray of shape (n,)
         Undamped relative residual ‖F(z) − z‖ / ‖z‖ of each row of `solution`; 0 where
-        F(z) = z = 0 and inf where z = 0 is not a solution. Where the operator knows a norm of
-        sA below 1, a bound of it.
+        F(z) = z = 0 and inf where z = 0 is not a solution. Where it was measured in float32, on
+        the last correction, an allowance for rounding is included, some hundredths of the
+        tolerance. Where the operator knows a norm of sA below 1, a bound of it.
     status : Status
         How the solve ended (the worst row); ``status.message`` says it in a sentence.
     solver : str

@@ -17,7 +17,8 @@ as the variance profile of L U, g⁴ min(i, j)/m², has the Perron eigenvalue (4
 direction contract by r with r² ln r² = g² (r² − 1), and Picard by g: .065, .17 and .32 for g = 0.32.
 
 The triangles are cut in halves and halves again: what the first half adds to the second is one large
-product, and blocks on the diagonal are small without making all products small.
+product, and blocks on the diagonal are small without making all products small. Cuts lie at multiples
+of the size of a block, which products are quickest at.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class SymmetricSweep(ABC):
         self.y = np.empty((m, k), B.dtype)
 
     def _allocate(self, k: int) -> None:
-        rows = max(rows.stop - rows.start for rows, _ in self.schedules[True])
+        rows = max(rows.stop - rows.start for schedule in self.schedules.values() for rows, _ in schedule)
         self._buffer = np.empty(rows * k, self.B.dtype)
 
     @abstractmethod
@@ -123,7 +124,7 @@ def halved(start: int, stop: int, forward: bool) -> tuple[tuple[slice, slice], .
     if stop - start <= BLOCK_UNITS:
         block = slice(start, stop)
         return ((block, block),)
-    middle = (start + stop) // 2
+    middle = start + -(-(stop - start) // (2 * BLOCK_UNITS)) * BLOCK_UNITS
     halves = [(start, middle), (middle, stop)][:: 1 if forward else -1]
     (first, second) = (slice(*half) for half in halves)
     return (*halved(*halves[0], forward), (second, first), *halved(*halves[1], forward))
