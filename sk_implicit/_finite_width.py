@@ -90,7 +90,7 @@ class FiniteWidth(Prediction):
         """Return what training minimises, with the penalty chosen unless an earlier fit chose it."""
         X, weights = rows.X, rows.weights
 
-        def build(penalty: float) -> Objective:
+        def build(penalty: float, Z0=None) -> Objective:
             dtype = self._training_precision(X, training, penalty, weights)
             objective = Objective(
                 training.inputs.apply(X).astype(dtype, copy=False),
@@ -102,6 +102,7 @@ class FiniteWidth(Prediction):
                 equilibrium_tol=None if self.equilibrium_tol == "auto" else self.equilibrium_tol,
                 loss=self._loss(training.target),
                 left_out=rows.left_out,
+                Z0=Z0,
             )
             self._check_start(objective.first)
             return objective
@@ -113,11 +114,13 @@ class FiniteWidth(Prediction):
             training.settings["alpha"] = self.alpha
             penalty = training.penalty.relative
             if self._training_precision(X, training, penalty, weights) != objective.Y.dtype:
-                objective = build(penalty)
+                objective = build(penalty, objective.first.layers.Z)
                 training.penalty = choose_penalty(objective, self.alpha, self.output_init)
         else:
             objective = build(training.penalty.relative)
         objective.alpha = training.penalty.absolute
+        if training.penalty.score is not None:
+            objective.explained = training.penalty.score
         return objective
 
     def _training_precision(self, X, training, penalty: float, weights):

@@ -81,7 +81,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     tol : float, default=1e-4
         Training stops when two steps in a row lower the loss by less than this fraction of itself ("gd" and
         "adam": ``n_iter_no_change`` steps; "lm": by less than 400 times this fraction, since a step does the
-        work of many); with ``loss="log_loss"``, of an eighth of the start's loss. With early stopping, when
+        work of many), or of a hundredth of the leave-one-out error that ``alpha="loo"`` has measured, where
+        that is more; with ``loss="log_loss"``, of an eighth of the start's loss. With early stopping, when
         the validation score does not rise by ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest

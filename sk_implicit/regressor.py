@@ -80,7 +80,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     tol : float, default=1e-4
         Training stops when two steps in a row lower the loss by less than this fraction of itself
         ("gd" and "adam": ``n_iter_no_change`` steps; "lm": by less than 400 times this fraction, since
-        a step does the work of many); with early stopping, when the validation score does not rise by
+        a step does the work of many), or of a hundredth of the leave-one-out error that ``alpha="loo"``
+        has measured, where that is more; with early stopping, when the validation score does not rise by
         ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel) and of "adam"

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from sk_implicit import ImplicitReLURegressor
+from sk_implicit import ImplicitReLURegressor, _finite_width, network
 from sk_implicit.equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from sk_implicit.network import INITS, OUTPUT_INITS
 from sk_implicit.sampling import distinct_rows
@@ -274,3 +274,42 @@ def test_a_start_is_as_accurate_as_predictions_have_to_be():
         model.fit(X, y)
     assert model.contraction_ > 1
     assert model.score(X, y) > 0.9
+
+
+@few_steps
+@pytest.mark.parametrize("alpha", ["loo", 0.1])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_the_leave_one_out_error_says_when_enough_is_learnt(alpha, warm_start, monkeypatch):
+    objectives, train = [], _finite_width.train
+
+    def recorded(objective, *args, **options):
+        objectives.append(objective)
+        return train(objective, *args, **options)
+
+    monkeypatch.setattr(_finite_width, "train", recorded)
+    X, y = regression()
+    model = ImplicitReLURegressor(width=40, alpha=alpha, max_iter=1, warm_start=warm_start, random_state=0)
+    model.fit(X, y).fit(X, y)
+    expected = 0.01 * (1 - model.loo_score_) * 0.5 if alpha == "loo" else 0.0
+    assert [goal.unit(0.0) for goal in objectives] == pytest.approx([expected] * 2)
+    assert objectives[0].unit(0.3) == 0.3
+
+
+@few_steps
+def test_a_start_in_double_precision_begins_where_that_in_single_ended(monkeypatch):
+    """The penalty is measured in float32 first; where it is too small for that, the start is solved again."""
+    solves = []
+    solve = network.solve
+
+    def recorded(*args, **options):
+        solves.append((args[1].dtype, options["Z0"], solve(*args, **options)))
+        return solves[-1][2]
+
+    monkeypatch.setattr(network, "solve", recorded)
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 5))
+    ImplicitReLURegressor(width=400, relevance=None, max_iter=1, random_state=0).fit(X, X[:, 0])
+    (single, nothing, first), (double, start, second) = solves[:2]
+    assert single == np.float32 and nothing is None and double == np.float64
+    assert start is first.solution
+    assert second.n_products < 0.8 * first.n_products and second.residual.max() < 1e-8

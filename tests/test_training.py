@@ -169,6 +169,21 @@ def test_convergence_leaves_a_small_gradient(name):
     assert_allclose(best.value, 0.033610701400, rtol=loss_limit)
 
 
+def test_gains_that_new_rows_would_not_show_end_training():
+    """Interpolation goes on for long: a part of the error expected of new rows is enough."""
+    goal = objective(m=25, n=80)
+    to_the_end = run(goal, "lm", max_iter=50, tol=1e-4)
+    goal.explained = 0.2
+    state = run(goal, "lm", max_iter=50, tol=1e-4)
+    losses = state.history.loss
+    assert state.status is to_the_end.status is Status.CONVERGED
+    assert len(losses) < len(to_the_end.history.loss)
+    assert_allclose(losses, to_the_end.history.loss[: len(losses)], rtol=1e-4)
+    none = 1e-4 * 400 * 0.01 * (1 - 0.2) * losses[0]
+    gains = -np.diff(losses)
+    assert np.all(gains[-2:] <= none) and gains[-3] > none
+
+
 @every_solver
 def test_monitor_sees_every_step_and_can_stop(name):
     seen = []

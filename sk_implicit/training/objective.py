@@ -29,6 +29,8 @@ MAX_CONTRACTION = 0.999
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
 # What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
 _UNCERTIFIED = 1e-10
+# Share of the loss expected of new rows below which what training rows still gain says nothing of them.
+_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,23 @@ class Objective:
         The loss ℓ.
     left_out : (n,) array or None
         How much of its weight a row loses in leave-one-out, None for all of it.
+    Z0 : (n, m) array or None
+        Where the equilibria of the start are searched from, as in `evaluate`.
+
+    Attributes
+    ----------
+    explained : float
+        Share of the start's loss that the network linearised at its start explains on rows left out; 1
+        where it is not known.
     """
+
+    explained = 1.0
 
     def __init__(
         self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
-        left_out: np.ndarray | None = None,
+        left_out: np.ndarray | None = None, Z0: np.ndarray | None = None,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
         self.start, self.alpha, self.centred = start, alpha, centred
@@ -111,7 +123,7 @@ class Objective:
         self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
         self.offset = np.zeros_like(Y)
-        first = self.evaluate(start.theta)
+        first = self.evaluate(start.theta, Z0=Z0)
         if centred:
             self.offset = start.output(first.layers)
             first = self._assemble(start, first.layers, first.norm)
@@ -198,12 +210,15 @@ class Objective:
         return 0.5 * self.alpha * float(drift @ drift) / self.total_weight
 
     def unit(self, value: float) -> float:
-        """Return what a change of ``value`` is measured by: itself, or an eighth of the start's value.
+        """Return what a change of ``value`` is measured by.
 
-        Cross-entropy has a unit of its own: below a hundredth of the start's, a tenth of itself is
-        nothing that predictions would show.
+        That is itself, or a hundredth of what is to be expected of new rows, where that is known and more.
+        Cross-entropy has a unit of its own, an eighth of the start's value: below a hundredth of the start's,
+        a tenth of itself is nothing that predictions would show.
         """
-        return value if self.loss.quadratic else 0.125 * self.first_value
+        if not self.loss.quadratic:
+            return 0.125 * self.first_value
+        return max(value, _SHARE * (1 - self.explained) * self.first_value)
 
     def admits(self, point: Point) -> bool:
         """Whether a point is usable and stays within the well-posed set."""
