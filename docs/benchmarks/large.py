@@ -9,8 +9,8 @@ Diamonds (53,940 rows, logarithm of the price), default regressor of width 500 a
 * fits on the first 10,000, 20,000 and 50,000 rows in a random order: the exponent of the growth of
   processor time, which other work on the machine disturbs less than the clock;
 * predictions of 100,000 rows: the share of the time that the matrix products alone take, in float64
-  products (n, m)·(m, m), timed in the same process: those counted by the equilibrium solver, and the feature
-  maps' (n, p)·(p, m).
+  products (n, m)·(m, m), timed before and after each of five predictions: those counted by the equilibrium
+  solver, and the feature maps' (n, p)·(p, m).
 
 Every measurement runs in a process of its own. Writes results/large.csv and results/large.md.
 """
@@ -97,22 +97,25 @@ def predict():
     def product_seconds():
         return cpu_seconds(np.matmul, Z, model.A_.T, out=out) * len(X) / len(Z)
 
-    unit = [product_seconds() for _ in range(10)]
-    seconds = [cpu_seconds(model.predict, X) for _ in range(3)]
-    unit += [product_seconds() for _ in range(10)]
+    def timed():
+        """Return the time of a prediction, and that of a product just before and after it."""
+        before = [product_seconds() for _ in range(5)]
+        seconds = cpu_seconds(model.predict, X)
+        return seconds, float(np.median(before + [product_seconds() for _ in range(5)]))
+
+    seconds, unit = np.transpose([timed() for _ in range(5)])
     Xt = model._augment(X[: 20 * 4000])
     products = np.mean([
         network.forward(Xt[rows : rows + 4000], tol=1e-10).result.n_products + Xt.shape[1] / network.shape.m
         for rows in range(0, len(Xt), 4000)
         for network in model._networks()
     ]) * len(model._networks())  # fmt: skip
-    total, alone = float(np.median(seconds)), products * float(np.median(unit))
     return {
         "rows": len(X),
-        "predict_cpu_seconds": total,
+        "predict_cpu_seconds": float(np.median(seconds)),
         "products": products,
-        "products_alone_cpu_seconds": alone,
-        "share_of_products": alone / total,
+        "products_alone_cpu_seconds": products * float(np.median(unit)),
+        "share_of_products": products * float(np.median(unit / seconds)),
     }
 
 
