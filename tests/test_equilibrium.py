@@ -117,7 +117,7 @@ def test_reports_the_residual_it_reached(solver, equation, tol):
 
 @pytest.mark.parametrize("kind", ["gaussian", "positive", "heavy-tailed", "sparse"])
 @over_equations
-@pytest.mark.parametrize("tol", [7e-6, 1e-10])
+@pytest.mark.parametrize("tol", [7e-6, 1e-10, 1e-14])
 def test_a_residual_measured_in_float32_is_a_bound(kind, equation, tol):
     """One correction, or two, whose rounding is as large as it can get beside the tolerance."""
     case = Case(equation, m=700, n=100)
@@ -133,7 +133,7 @@ def test_a_residual_measured_in_float32_is_a_bound(kind, equation, tol):
     result = case.solve(A=A, tol=tol)
     actual = case.residual(result.solution)
     assert result.converged
-    assert np.all(actual <= result.residual * (1 + 1e-8) + 1e-14)  # some are measured in float64
+    assert np.all(actual <= result.residual * (1 + 1e-8) + 1e-16)  # some are measured in float64
     assert np.median(result.residual - actual) > 1e-4 * tol  # most are not
 
 

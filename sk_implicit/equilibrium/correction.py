@@ -18,7 +18,9 @@ _AIM = 0.9
 _EASIEST = 0.2
 # Far more than any entry of a scaled row, and within the range of float32 for every moderate scale.
 _OFF = 1e30
-# What rounding adds to a product with a correction, relative to that, in units of √m times the precision
+# Relative residual that rounding adds, in units of the precision of the data.
+ROUNDING = 4
+# What rounding adds to a product with a correction, relative to that, in units of √m times its precision
 # (m random terms, added one by one: 0.2).
 _ROUNDING_OF_SUMS = 1 / 4
 
@@ -135,14 +137,15 @@ class Correction:
         image = activate(g, low, active, out=g)
         size, step = column_norms(delta), column_norms(image - delta)
         unit = float(np.finfo(e.dtype).eps) * _ROUNDING_OF_SUMS * np.sqrt(len(e))
-        rounding = unit * max(1.0, operator.relative_norm) * size
+        of_product = unit * max(1.0, operator.relative_norm) * size
+        of_data = ROUNDING * float(np.finfo(self.problem.c.dtype).eps)
         # ‖z‖ is one, unless z is zero
         whole = size if self.against_delta else np.where(size < 0.5, 1 - size, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            residual = (step + rounding) / whole
+            residual = (step + of_product) / whole + of_data
             if not operator.norm_bound < 1:
                 return residual
-            of_image = (operator.norm_bound * step + 2 * rounding) / np.maximum(whole - step, 0.0)
+            of_image = (operator.norm_bound * step + 2 * of_product) / np.maximum(whole - step, 0.0) + of_data
         better = of_image < residual
         self.delta[:, columns[better]] = image[:, better]
         return np.fmin(of_image, residual)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .correction import Correction, Corrector, activate
+from .correction import ROUNDING, Correction, Corrector, activate
 from .problem import FixedPoint, few_rows, row_norms
 from .result import OPEN, Rows, Status, row_status
 
@@ -35,8 +35,6 @@ _FAILED = 0.9
 # at most: in float32 a plain step costs no more than a sweep, in float64 as much as two.
 _NEAR = {np.dtype(np.float32): 0.1, np.dtype(np.float64): 0.3}
 _MAX_PLAIN = 2
-# Relative residual that rounding adds, in units of the machine precision.
-_ROUNDING = 4
 # A patient refinement gives each correction so many sweeps, whatever the measured rate promises,
 # and goes on after so many failures in a row: steps that shrink may yet grow when A is non-normal.
 _PATIENT_SWEEPS = 16
@@ -139,7 +137,7 @@ class Refinement:
         if not bound < 1:
             return z, now
         small = np.fmin(now, 0.5)
-        image_residual = bound * small / (1 - small) + _ROUNDING * float(np.finfo(z.dtype).eps)
+        image_residual = bound * small / (1 - small) + ROUNDING * float(np.finfo(z.dtype).eps)
         done = (now <= 0.5) & (image_residual <= self.tol) & (image_residual < now)
         if not done.any():
             return z, now
