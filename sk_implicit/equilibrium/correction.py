@@ -125,11 +125,11 @@ class Correction:
         They are measured by a product in the precision of the correction, with an allowance for its rounding.
         Where a norm of M below one is known, δ moves on to its image, as z does in `Refinement`.
         """
-        everything = len(columns) == self.e.shape[1]
-        delta, e, low, active = (
-            part if part is None or everything else np.take(part, columns, axis=1)
-            for part in (self.delta, self.e, self.low, self.active)
-        )
+        delta, e, low, active = self.delta, self.e, self.low, self.active
+        if len(columns) < e.shape[1]:
+            delta, e = np.take(delta, columns, axis=1), np.take(e, columns, axis=1)
+            low = None if low is None else np.take(low, columns, axis=1)
+            active = None if active is None else np.take(active, columns, axis=1)
         operator = self.problem.operator
         g = operator.scaled(e.dtype, self.problem.adjoint).T @ delta
         self.products += len(columns)
