@@ -100,16 +100,18 @@ def test_agrees_with_dense_solution(solver, equation, m, gamma):
 
 @over_solvers
 @over_equations
-@pytest.mark.parametrize("tol", [1e-3, 1e-5, 1e-8, 1e-12])
-def test_reports_the_residual_it_reached(solver, equation, tol):
+@pytest.mark.parametrize(("tol", "allowance"), [(1e-3, 0), (1e-5, 0.06), (1e-8, 0.01), (1e-12, 0.01)])
+def test_reports_the_residual_it_reached(solver, equation, tol, allowance):
     case = Case(equation, m=260, gamma=0.6)
     result = case.solve(solver=solver, tol=tol)
     assert result.converged and result.status is Status.CONVERGED
     assert result.residual.shape == (case.n,)
-    # Residuals near 1e-12 lose digits in the subtraction; an allowance for rounding is some of the tolerance.
+    # Residuals are rounded to float32, and those near 1e-12 lose digits in the subtraction. What is measured
+    # on a correction is above the actual one, by an allowance for rounding.
     actual = case.residual(result.solution)
-    assert np.all(actual <= result.residual * (1 + 1e-3) + 1e-14) and result.residual.max() <= tol
-    assert np.all(result.residual <= actual * (1 + 1e-3) + 0.08 * tol)
+    np.testing.assert_allclose(np.clip(actual, result.residual - allowance * tol, result.residual), actual,
+                               rtol=1e-3, atol=1e-14)  # fmt: skip
+    assert result.residual.max() <= tol
     expected = {"auto": "gauss_seidel", "newton_krylov": "gauss_seidel"}.get(solver, solver)
     assert result.solver == expected
     assert 0 < result.n_products <= result.n_iter * 60

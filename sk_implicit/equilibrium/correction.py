@@ -19,7 +19,7 @@ _EASIEST = 0.2
 # Far more than any entry of a scaled row, and within the range of float32 for every moderate scale.
 _OFF = 1e30
 # Relative residual that rounding adds, in units of the precision of the data.
-ROUNDING = 4
+_ROUNDING = 4
 # What rounding adds to a product with a correction, relative to that, in units of √m times its precision
 # (m random terms, added one by one: 0.2).
 _ROUNDING_OF_SUMS = 1 / 4
@@ -137,18 +137,16 @@ class Correction:
         image = activate(g, low, active, out=g)
         size, step = column_norms(delta), column_norms(image - delta)
         unit = float(np.finfo(e.dtype).eps) * _ROUNDING_OF_SUMS * np.sqrt(len(e))
-        of_product = unit * max(1.0, operator.relative_norm) * size
-        of_data = ROUNDING * float(np.finfo(self.problem.c.dtype).eps)
         # ‖z‖ is one, unless z is zero
         whole = size if self.against_delta else np.where(size < 0.5, 1 - size, 0.0)
+        dtype = self.problem.c.dtype
         with np.errstate(divide="ignore", invalid="ignore"):
-            residual = (step + of_product) / whole + of_data
-            if not operator.norm_bound < 1:
-                return residual
-            of_image = (operator.norm_bound * step + 2 * of_product) / np.maximum(whole - step, 0.0) + of_data
+            rounding = unit * max(1.0, operator.relative_norm) * size / whole
+            residual = step / whole + rounding + _ROUNDING * float(np.finfo(dtype).eps)
+            of_image = image_residual(residual, operator.norm_bound, dtype) + rounding
         better = of_image < residual
         self.delta[:, columns[better]] = image[:, better]
-        return np.fmin(of_image, residual)
+        return np.where(better, of_image, residual)
 
     def applied(self, z: np.ndarray | None, scale: np.ndarray) -> np.ndarray:
         """Return z + δ in the precision of the data, exactly zero where the ReLU is off."""
@@ -167,6 +165,19 @@ class Correction:
 
 # Writes the solution of a correction to its `delta`; returns the iterations of each of its rows.
 Corrector = Callable[[Correction], np.ndarray]
+
+
+def image_residual(residual: np.ndarray, norm_bound: float, dtype: np.dtype) -> np.ndarray:
+    """Return bounds of the relative residuals of F(z), from those of z; infinite where nothing is known.
+
+    Where ‖M‖ ≤ L < 1, ‖F(F(z)) − F(z)‖ ≤ L ‖F(z) − z‖, and the relative residual r becomes L r / (1 − r) at
+    most, and rounding.
+    """
+    if not norm_bound < 1:
+        return np.full_like(residual, np.inf)
+    small = np.fmin(residual, 0.5)
+    bound = norm_bound * small / (1 - small) + _ROUNDING * float(np.finfo(dtype).eps)
+    return np.where(residual <= 0.5, bound, np.inf)
 
 
 def _scaled_columns(

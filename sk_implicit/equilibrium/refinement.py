@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .correction import ROUNDING, Correction, Corrector, activate
+from .correction import Correction, Corrector, activate, image_residual
 from .problem import FixedPoint, few_rows, row_norms
 from .result import OPEN, Rows, Status, row_status
 
@@ -130,22 +130,17 @@ class Refinement:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Replace rows by F(z), which costs no product, where that is known to solve them better.
 
-        Where ‖M‖ ≤ L, ‖F(F(z)) − F(z)‖ ≤ L ‖F(z) − z‖, and the relative residual r becomes
-        L r / (1 − r) at most, and rounding. May overwrite `z` and `g`.
+        May overwrite `z` and `g`.
         """
-        bound = problem.operator.norm_bound
-        if not bound < 1:
-            return z, now
-        small = np.fmin(now, 0.5)
-        image_residual = bound * small / (1 - small) + ROUNDING * float(np.finfo(z.dtype).eps)
-        done = (now <= 0.5) & (image_residual <= self.tol) & (image_residual < now)
+        of_image = image_residual(now, problem.operator.norm_bound, z.dtype)
+        done = (of_image <= self.tol) & (of_image < now)
         if not done.any():
             return z, now
         if done.all():
-            return activate(g, None, problem.active, out=g), image_residual
+            return activate(g, None, problem.active, out=g), of_image
         part = g[done]
         z[done] = activate(part, None, None if problem.active is None else problem.active[done], out=part)
-        return z, np.where(done, image_residual, now)
+        return z, np.where(done, of_image, now)
 
     def _corrected(
         self, problem: FixedPoint, rows: np.ndarray, z: np.ndarray | None, g: np.ndarray, step: np.ndarray,

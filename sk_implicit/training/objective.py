@@ -109,8 +109,6 @@ class Objective:
         where it is not known.
     """
 
-    explained = 1.0
-
     def __init__(
         self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
@@ -122,6 +120,7 @@ class Objective:
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
         self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
+        self.explained = 1.0
         self.offset = np.zeros_like(Y)
         first = self.evaluate(start.theta, Z0=Z0)
         if centred:
