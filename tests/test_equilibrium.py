@@ -139,6 +139,26 @@ def test_a_residual_measured_in_float32_is_a_bound(kind, equation, tol):
     assert np.median(result.residual - actual) > 1e-4 * tol  # most are not
 
 
+@over_equations
+def test_a_large_correction_is_measured_against_what_it_leaves(equation):
+    case = Case(equation, m=260)
+    solution = case.solve(tol=1e-12).solution
+    result = case.solve(tol=5e-5, Z0=1.7 * solution)
+    actual = case.residual(result.solution)
+    assert np.all(actual <= result.residual * (1 + 1e-8)) and np.all(result.residual < actual + 1e-6)
+
+
+def test_an_image_in_float32_is_rounded_too():
+    """With ‖sA‖ = 0.02 little but rounding is left."""
+    m = 700
+    rng = np.random.default_rng(0)
+    operator = EquilibriumOperator(np.linalg.qr(rng.standard_normal((m, m)))[0], 0.02 * np.sqrt(m), 0.0201)
+    c, active = rng.standard_normal((100, m)), np.ones((100, m), bool)
+    result = equilibrium.solve_adjoint(operator, c, active, tol=7e-6)
+    step = result.solution @ (0.02 * operator.A) + c - result.solution
+    assert np.all(row_norms(step) <= result.residual * row_norms(result.solution))
+
+
 @over_solvers
 @over_equations
 def test_exact_zeros_where_inactive(solver, equation):
