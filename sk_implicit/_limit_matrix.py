@@ -36,7 +36,7 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
     Raises
     ------
     ValueError
-        If the shapes do not match.
+        If the shapes do not match, or products of the rows' lengths are not numbers of that precision.
     """
     unit_x, norm_x = normalised(X, "X")
     unit_y, norm_y = (unit_x, norm_x) if Y is None else normalised(Y, "Y")
@@ -44,12 +44,10 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
         raise ValueError(
             f"X and Y must have the same number of columns; got {unit_x.shape[1]} and {unit_y.shape[1]}."
         )
-    single = all(is_single(a) for a in (X, Y) if a is not None)
-    outs = [
-        np.empty((len(norm_x), len(norm_y)), dtype=np.float32 if single else np.float64)
-        for _ in range(len(names) + cosine)
-    ]
+    dtype = np.dtype(np.float32 if all(is_single(a) for a in (X, Y) if a is not None) else np.float64)
+    outs = [np.empty((len(norm_x), len(norm_y)), dtype) for _ in range(len(names) + cosine)]
     evaluator = TableEvaluator(gamma, *names)
+    check_range(norm_x, norm_y, evaluator, dtype)
     n_rows = max(1, min(len(norm_x), _BLOCK // max(1, len(norm_y))))
     buffer = np.empty(n_rows * len(norm_y))
     for start in range(0, len(norm_x), n_rows):
@@ -105,6 +103,19 @@ def normalised(X, name: str):
     if issparse(X):
         return csr_array(diags_array(1 / np.where(norms > 0.0, norms, 1.0)) @ X), norms
     return X / np.where(norms > 0.0, norms, 1.0)[:, None], norms
+
+
+def check_range(norm_x: np.ndarray, norm_y: np.ndarray, evaluator: TableEvaluator, dtype: np.dtype) -> None:
+    """Raise unless ‖x̃‖ ‖x̃'‖ f(1), the largest value there can be of a kernel f, is a number."""
+    largest = [float(norms.max(initial=0.0)) for norms in (norm_x, norm_y)]
+    with np.errstate(over="ignore"):
+        value = abs(float(evaluator(np.ones((1, 1)))[0].item())) * largest[0] * largest[1]
+    if not value <= float(np.finfo(dtype).max):
+        raise ValueError(
+            f"The kernel grows with the product of the rows' norms, and those reach {largest[0]:.3g} and "
+            f"{largest[1]:.3g}: expected finite entries, and kernels within the range of {dtype}. "
+            "Rescale the inputs, or impute what is missing."
+        )
 
 
 def _lengths(X) -> np.ndarray:

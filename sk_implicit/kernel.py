@@ -15,9 +15,11 @@ a common length scale its own evaluation. dk/dθ is bounded; dk/dρ is not.
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from .limit import limit_diagonal, limit_kernel, limit_kernel_derivatives
@@ -124,9 +126,9 @@ class ImplicitReLUKernel(Kernel):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples_X, n_features)
+        X : array-like or sparse matrix of shape (n_samples_X, n_features)
             Left argument.
-        Y : array-like of shape (n_samples_Y, n_features), default=None
+        Y : array-like or sparse matrix of shape (n_samples_Y, n_features), default=None
             Right argument; ``None`` means X.
         eval_gradient : bool, default=False
             Whether to return the gradient with respect to the logarithms of the free
@@ -142,7 +144,8 @@ class ImplicitReLUKernel(Kernel):
         Raises
         ------
         ValueError
-            If a hyperparameter is out of range, or the gradient of k(X, Y) is asked for.
+            If a hyperparameter is out of range, the gradient of k(X, Y) is asked for, or the kernel has no
+            number for some rows.
         """
         if Y is not None and eval_gradient:
             raise ValueError("Gradient can only be evaluated when Y is None.")
@@ -167,9 +170,9 @@ class ImplicitReLUKernel(Kernel):
             f"length_scale={f'[{scales}]' if self.anisotropic else scales})"
         )
 
-    def _augmented(self, X: ArrayLike) -> np.ndarray:
+    def _augmented(self, X: Any) -> np.ndarray:
         """Check the hyperparameters and return x̃ = [x / length_scale, √bias], (n, n_features + 1)."""
-        X = np.atleast_2d(np.asarray(X, dtype=np.float64))
+        X = np.atleast_2d(np.asarray(X.toarray() if issparse(X) else X, dtype=np.float64))
         length_scale = np.squeeze(np.asarray(self.length_scale, dtype=np.float64))
         if length_scale.ndim > 1 or (length_scale.ndim == 1 and len(length_scale) != X.shape[1]):
             raise ValueError(

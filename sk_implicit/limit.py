@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ._limit_matrix import is_single, limit_matrices, normalised
+from ._limit_matrix import check_range, is_single, limit_matrices, normalised
 from ._limit_table import TILE, TableEvaluator
 
 Kind = Literal["ntk", "nngp", "phi"]
@@ -162,7 +162,7 @@ def limit_kernel(
     Raises
     ------
     ValueError
-        If γ or kind is out of range, or the shapes do not match.
+        If γ or kind is out of range, the shapes do not match, or the kernel has no number for some rows.
     """
     return limit_matrices(X, Y, limit_functions(gamma).gamma, [_checked_kind(kind)])[0]
 
@@ -220,11 +220,18 @@ def limit_diagonal(X: np.ndarray, *, gamma: float, kind: Kind = "ntk") -> np.nda
     -------
     diagonal : ndarray of shape (n,)
         float32 if X is float32, else float64.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`limit_kernel`.
     """
     evaluator = TableEvaluator(limit_functions(gamma).gamma, _checked_kind(kind))
     _, norms = normalised(X, "X")
+    dtype = np.dtype(np.float32 if is_single(X) else np.float64)
+    check_range(norms, norms, evaluator, dtype)
     diagonal = norms**2 * evaluator(np.ones((1, 1)))[0][0]
-    return diagonal.astype(np.float32 if is_single(X) else np.float64)
+    return diagonal.astype(dtype)
 
 
 def _checked_kind(kind: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_almost_equal, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import KernelPCA
@@ -294,6 +295,13 @@ def test_gradient_of_equal_and_opposite_rows_is_finite():
         for j in range(2):
             got = np.diag(gradient[:5, block, 1 + j])
             assert_allclose(got, -2.0 * squares[:, j] * at_end, rtol=1e-10)
+
+
+def test_sparse_inputs_give_the_same_kernel():
+    kernel, sparse = ImplicitReLUKernel(), csr_array(X)
+    assert_array_equal(kernel(sparse), kernel(X))
+    assert_array_equal(kernel(X, sparse), kernel(X, X))
+    assert_array_equal(kernel.diag(sparse), kernel.diag(X))
 
 
 def test_float32_and_lists_give_float64():

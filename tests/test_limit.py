@@ -378,3 +378,13 @@ def test_bad_arguments(X):
         limit_kernel(X, X[:, :3], gamma=0.4)
     with pytest.raises(ValueError, match="Y must have shape"):
         limit_kernel(X, X[0], gamma=0.4)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e160, np.float64), (1e20, np.float32), (np.nan, np.float64)])
+def test_kernels_that_are_not_numbers_are_refused(X, scale, dtype):
+    far = X.astype(dtype) * dtype(scale)
+    for evaluate in (limit_kernel, limit_diagonal):
+        with pytest.raises(ValueError, match=f"product of the rows' norms.*range of {np.dtype(dtype)}"):
+            evaluate(far, gamma=0.4)
+    if not np.isnan(scale):  # far rows beside near ones are within the range
+        assert np.isfinite(limit_kernel(far, X.astype(dtype), gamma=0.4)).all()
