@@ -66,6 +66,7 @@ class FiniteWidth(Prediction):
         start, state = training.start, training.state
 
         objective = self._objective(training, rows)
+        training.target = self._within_limits(training.target, rows.Y, training.penalty)
         self._set_scaling(training.inputs, training.target)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)

@@ -35,6 +35,7 @@ class InfiniteWidth:
     _target_scaling: Callable[..., Any]
     _choose_inputs: Callable[..., Any]
     _set_scaling: Callable[..., Any]
+    _within_limits: Callable[..., Any]
     _loss: Callable[..., Any]
     _inputs: InputScaling
 
@@ -64,7 +65,6 @@ class InfiniteWidth:
         target = self._target_scaling(rows.Y, weights)
         loss = self._loss(target)
         inputs = self._choose_inputs(rows)
-        self._set_scaling(inputs, target)
         X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
         options: dict[str, Any] = {"gamma": self.gamma, "alpha": self.alpha, "left_out": left_out}
         fit: LimitFit | LogisticLimit
@@ -73,6 +73,7 @@ class InfiniteWidth:
         else:
             fit = fit_logistic_limit(X, Y, weights, loss, **options)
 
+        self._set_scaling(inputs, self._within_limits(target, rows.Y, fit.penalty))
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
         self.dual_coef_ = fit.dual

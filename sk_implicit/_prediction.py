@@ -48,7 +48,11 @@ class Prediction(InfiniteWidth):
 
     def _unscale(self, F):
         """Return predictions on the user's scale."""
-        return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
+        return TargetScaling(self.y_mean_, self.y_scale_, self._limits()).invert(F)
+
+    def _limits(self) -> np.ndarray | None:
+        """Return the limits of predictions, (2, k), where there are some."""
+        return None
 
     def _tolerance(self, dtype) -> float:
         """Return the tolerance of predicted equilibria."""

@@ -252,12 +252,11 @@ def limit_penalty(
     """
     scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
     if alpha != "loo":
-        return Penalty(float(alpha), float(alpha) * scale, None)
+        return Penalty(float(alpha), float(alpha) * scale)
     rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
     K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
     left_out = None if left_out is None else left_out[rows]
-    relative, score = best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out)
-    return Penalty(relative, relative * scale, score)
+    return best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out, scale)
 
 
 def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:

@@ -6,6 +6,7 @@ from typing import Literal, Self, overload
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ._base import BaseImplicitReLU
@@ -65,6 +66,11 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
         the closed-form leave-one-out error of the network linearised at its start. 0 interpolates.
+    clip : bool or "auto", default="auto"
+        Whether predictions are kept within the range of the training targets. "auto" keeps those of an output
+        where the leave-one-out predictions that ``alpha="loo"`` is chosen by are no worse for it and have
+        an R² of at most 0.95, and none with a number for ``alpha``. A noisy trend that goes on beyond the
+        training rows is then cut off.
     init : {"gaussian", "bernoulli"}, default="gaussian"
         Entries of A and W at the start: standard normal, or ±1.
     output_init : {"centred", "gaussian", "zero"}, default="centred"
@@ -137,6 +143,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
         Centre and scale of the targets.
+    y_limits_ : ndarray of shape (2, n_outputs_)
+        Least and largest prediction of each output, infinite where ``clip`` leaves them free.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -184,9 +192,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     Notes
     -----
     With ``width=numpy.inf`` there are no weights to draw or to train. ``gamma``, ``fit_intercept``,
-    ``relevance``, ``alpha`` and ``uncertainty`` mean the same as at finite width; all parameters of the
-    random start, the solvers, early stopping and warm starts are without effect. ``n_iter_`` is 1 and
-    ``loss_curve_`` holds ``loss_``. What belongs to weights or steps is absent: ``A_``, ``W_``, ``U_``,
+    ``relevance``, ``alpha``, ``clip`` and ``uncertainty`` mean the same as at finite width; all parameters
+    of the random start, the solvers, early stopping and warm starts are without effect. ``n_iter_`` is 1
+    and ``loss_curve_`` holds ``loss_``. What belongs to weights or steps is absent: ``A_``, ``W_``, ``U_``,
     ``V_`` and their starts, ``history_``, ``contraction_``, ``equilibrium_residual_``, the validation
     scores, and `equilibrium`. Up to 4000 rows the solution is exact; beyond, 2500 random rows span it
     (Nyström's method), so that memory does not grow with the square of the rows. ``alpha="loo"`` is
@@ -225,7 +233,11 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     (3,)
     """
 
-    _parameter_constraints = {**BaseImplicitReLU._parameter_constraints, "uncertainty": ["boolean"]}
+    _parameter_constraints = {
+        **BaseImplicitReLU._parameter_constraints,
+        "clip": ["boolean", StrOptions({"auto"})],
+        "uncertainty": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -237,6 +249,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         solver="lm",
         relevance="auto",
         alpha="loo",
+        clip="auto",
         init="gaussian",
         output_init="centred",
         equilibrium_solver="auto",
@@ -261,6 +274,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self.solver = solver
         self.relevance = relevance
         self.alpha = alpha
+        self.clip = clip
         self.init = init
         self.output_init = output_init
         self.equilibrium_solver = equilibrium_solver
@@ -311,6 +325,18 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self.n_outputs_ = Y.shape[1]
         self._fit_network(X, Y, weights, _weighted_r2, watch)
         return self
+
+    def _within_limits(self, target, Y, penalty):
+        if self.clip != "auto":
+            return target.within(Y, self.clip)
+        return target.within(Y, False if penalty.in_range is None else penalty.in_range)
+
+    def _set_scaling(self, inputs, target):
+        super()._set_scaling(inputs, target)
+        self.y_limits_ = target.limits
+
+    def _limits(self):
+        return self.y_limits_
 
     @classmethod
     def from_mlp(cls, mlp) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -189,15 +189,28 @@ def taken_back(F: np.ndarray, exponents: np.ndarray | None) -> np.ndarray:
     return F if exponents is None else np.ldexp(F, exponents[:, None])
 
 
+def no_limits(k: int) -> np.ndarray:
+    """Return limits of k outputs that keep nothing, (2, k)."""
+    return np.repeat([[-np.inf], [np.inf]], k, axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class TargetScaling:
-    """Centre and scale of the targets, one of each per output, (k,).
+    """Centre and scale of the targets, one of each per output, (k,), and where their predictions are kept.
 
     A target that is constant up to rounding gets the scale 1, so that it stays 0 after centring.
+
+    Attributes
+    ----------
+    mean, scale : (k,) arrays
+        Centre and scale.
+    limits : (2, k) array or None
+        Least and largest prediction, on the user's scale, infinite where there are none; None for no limits.
     """
 
     mean: np.ndarray
     scale: np.ndarray
+    limits: np.ndarray | None = None
 
     @classmethod
     def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
@@ -209,7 +222,7 @@ class TargetScaling:
         mean = np.average(relative, axis=0, weights=weights) if centre else np.zeros(Y.shape[1])
         scale = np.sqrt(np.average((relative - mean) ** 2, axis=0, weights=weights))
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean * unit, np.where(constant, 1.0, scale * unit))
+        return cls(mean * unit, np.where(constant, 1.0, scale * unit), no_limits(Y.shape[1]))
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the scaled targets, (n, k).
@@ -233,7 +246,15 @@ class TargetScaling:
 
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return predictions on the user's scale, in the precision of ``F``."""
-        return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+        predictions = F * self.scale + self.mean
+        if self.limits is not None:
+            predictions = np.clip(predictions, *self.limits)
+        return predictions.astype(F.dtype, copy=False)
+
+    def within(self, Y: np.ndarray, outputs: bool | np.ndarray) -> TargetScaling:
+        """Return the same scaling, with predictions of some outputs (a mask) in the range of targets Y."""
+        ranges = [Y.min(axis=0), Y.max(axis=0)]
+        return replace(self, limits=np.where(outputs, ranges, no_limits(Y.shape[1])))
 
 
 @dataclass(frozen=True, slots=True)

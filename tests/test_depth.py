@@ -262,7 +262,7 @@ def test_classifier_is_trained_by_every_solver(solver, kind):
 
 def test_predictions_are_those_of_the_recursion():
     X, y = regression(k=2)
-    model = regressor(depth=4, relevance="linear").fit(X, y)
+    model = regressor(depth=4, relevance="linear", clip=False).fit(X, y)
     network = Network(model.A_, model.W_, model.U_, model.V_, gamma=model.gamma_, depth=4)
     start = Network(model.A_init_, model.W_init_, model.U_init_, model.V_init_, gamma=model.gamma_, depth=4)
     inputs = np.column_stack([X / model.input_scale_, np.full(len(X), model.bias_)])

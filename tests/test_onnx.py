@@ -97,6 +97,19 @@ def test_trained_in_single_precision_and_on_several_targets(width, dtype):
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+@both_precisions
+@pytest.mark.parametrize("width", [40, np.inf])
+def test_predictions_within_the_range_of_the_targets(width, dtype):
+    rng = np.random.RandomState(1)
+    Y = np.column_stack([TARGET + 30 * rng.standard_normal(1000), ROWS[:, 3]])[:200]
+    model = small(width=width, relevance="linear").fit(ROWS[:200].astype(dtype), Y)
+    assert np.isinf(model.y_limits_).any(axis=0).tolist() == [False, True]
+    far = (4 * ROWS).astype(dtype)
+    predicted = model.predict(far)
+    assert (predicted[:, 0] == Y[:, 0].max().astype(dtype)).any()
+    assert_close(run(model, far)(far)[0], predicted, dtype)
+
+
 def test_trained_on_sparse_rows():
     model = small(width=np.inf).fit(csr_matrix(ROWS[:150]), TARGET[:150])
     assert_regressor_agrees(model, np.float64)

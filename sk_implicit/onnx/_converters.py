@@ -79,4 +79,10 @@ def _outputs(graph: Graph, model) -> str:
             F = graph("Sub", F, network_outputs(graph, model, other, X))
     if np.any(model.y_scale_ != 1):
         F = graph("Mul", F, graph.constant(model.y_scale_))
-    return graph("Add", F, graph.constant(model.y_mean_))
+    F = graph("Add", F, graph.constant(model.y_mean_))
+    limits = model._limits()
+    if limits is None or np.isinf(limits).all():
+        return F
+    largest = np.finfo(graph.dtype).max
+    low, high = np.clip(limits, -largest, largest)
+    return graph("Min", graph("Max", F, graph.constant(low)), graph.constant(high))

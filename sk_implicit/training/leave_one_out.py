@@ -8,10 +8,15 @@ changes its residual to
 
 where u_i is w_i, or less (see `sampling.left_out_weights`). The score is Σ w_i e_i² / Σ w_i, evaluated for a
 whole grid of a from one eigendecomposition.
+
+The predictions that are left out also tell whether to keep predictions within the range of the targets, as
+means of the targets would be: where rows are like others they gain by it, and where targets go on along a
+trend they lose. Targets that are foretold well are believed beyond the range, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +26,29 @@ from scipy.linalg import eigh
 # points in a decade.
 LOO_GRID = np.logspace(-9, 3, 73)
 _STEPS = 6
+# Share of the targets' variance that is left below which predictions are believed beyond their range.
+_BELIEVED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
-    """The penalty that was chosen, relative to mean diag K, and its mean squared error."""
+    """The penalty that was chosen, relative to mean diag K, and its mean error.
+
+    Attributes
+    ----------
+    alpha, score : float
+        Penalty and error.
+    curve : (len(grid),) array
+        The errors on the grid.
+    residual : (n, k) array or None
+        What the predictions that are left out leave of the targets, at the best point of the grid, where
+        it was computed.
+    """
 
     alpha: float
     score: float
     curve: np.ndarray
+    residual: np.ndarray | None = None
 
 
 def leave_one_out(
@@ -56,8 +75,10 @@ def leave_one_out(
     """
     scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
     grid = weighted_grid(LOO_GRID, _STEPS, weights)
-    scores = leave_one_out_scores(K, Y, weights, grid * scale, left_out)
-    return LeaveOneOut(*refined_minimum(grid, scores, int(np.argmin(scores))), scores)
+    left = LeftOut(K, Y, weights, left_out)
+    scores = left.scores(grid * scale)
+    best = int(np.argmin(scores))
+    return LeaveOneOut(*refined_minimum(grid, scores, best), scores, left.residual(grid[best] * scale))
 
 
 def weighted_grid(grid: np.ndarray, steps: int, weights: np.ndarray) -> np.ndarray:
@@ -83,30 +104,70 @@ def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[fl
     return float(grid[best] * (grid[1] / grid[0]) ** shift), float(mid - 0.25 * (low - high) * shift)
 
 
-def leave_one_out_scores(K, Y, weights, penalties, left_out=None) -> np.ndarray:
-    """Return the leave-one-out error for every absolute penalty, (len(penalties),).
+def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return for each output whether to keep predictions within the range of the targets, (k,).
 
-    The eigenvalues are those of K in its own precision: float32 tells apart penalties that stand above its
-    rounding errors, at half the time.
+    That is where 5 % of their variance or more is left, and keeping to the range leaves no more.
+
+    Parameters
+    ----------
+    Y : (n, k) array
+        Targets.
+    residual : (n, k) array
+        Targets less the predictions that are left out, which are compared with themselves within the range of
+        the other rows' targets.
+    weights : (n,) array
+        Positive sample weights.
     """
-    weights = weights.astype(np.float64)
-    leave = 1.0 if left_out is None else (left_out / weights)[:, None]  # u/w
-    unit = 2.0 ** np.round(np.log2(weights.mean()))  # small weights would underflow in float32
-    weights, penalties = weights / unit, penalties / unit
-    root = np.sqrt(weights)
-    S = K * root.astype(K.dtype)
-    S *= root.astype(K.dtype)[:, None]
-    driver = "evd" if len(S) > 1 else None  # SciPy 1.12 gives it too little memory for one row
-    values, Q = eigh(S, driver=driver, overwrite_a=True, check_finite=False)
-    values, Q = np.maximum(values, 0).astype(np.float64), Q.astype(np.float64)
-    projected = Q.T @ (root[:, None] * Y)  # (n, k)
-    shrink = penalties[:, None] / (values + penalties[:, None])  # a/(λ + a), (grid, n)
-    unexplained = (Q**2) @ shrink.T  # 1 − h, (n, grid)
-    # 1 − u h/w, written so that it keeps its digits where h is close to 1
-    factor = (1 - leave) + leave * unexplained
-    factor = np.maximum(factor, np.finfo(np.float64).eps)
-    errors = np.zeros(len(penalties))
-    for c in range(Y.shape[1]):
-        residual = Q @ (shrink * projected[:, c]).T  # √w e, (n, grid)
-        errors += np.einsum("ng,ng->g", residual / factor, residual / factor)
-    return errors / (weights.sum() * Y.shape[1])
+    if len(Y) < 3:  # no range without a row
+        return np.zeros(Y.shape[1], bool)
+    predictions = Y - residual
+    least, second, second_largest, largest = np.sort(Y, axis=0)[[0, 1, -2, -1]]
+    low = np.where(least < Y, least, second)
+    high = np.where(largest > Y, largest, second_largest)
+    kept = np.clip(predictions, low, high)
+    free = weights @ (Y - predictions) ** 2
+    variance = weights @ (Y - np.average(Y, axis=0, weights=weights)) ** 2
+    return (weights @ (Y - kept) ** 2 <= free) & (free >= _BELIEVED * variance)
+
+
+class LeftOut:
+    """What is left of the targets when rows are left out, for any penalty, from one eigendecomposition.
+
+    Arguments are those of `leave_one_out`. The eigenvalues are those of K in its own precision: float32 tells
+    apart penalties that stand above its rounding errors, at half the time.
+    """
+
+    def __init__(self, K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: np.ndarray | None = None):
+        weights = weights.astype(np.float64)
+        self.leave = 1.0 if left_out is None else (left_out / weights)[:, None]  # u/w
+        self.unit = 2.0 ** np.round(np.log2(weights.mean()))  # small weights would underflow in float32
+        self.weights = weights / self.unit
+        self.root = np.sqrt(self.weights)[:, None]
+        S = K * self.root[:, 0].astype(K.dtype)
+        S *= self.root.astype(K.dtype)
+        driver = "evd" if len(S) > 1 else None  # SciPy 1.12 gives it too little memory for one row
+        values, Q = eigh(S, driver=driver, overwrite_a=True, check_finite=False)
+        self.values, self.Q = np.maximum(values, 0).astype(np.float64), Q.astype(np.float64)
+        self.projected = self.Q.T @ (self.root * Y)  # (n, k)
+
+    def scores(self, penalties: np.ndarray) -> np.ndarray:
+        """Return the leave-one-out error for every absolute penalty, (len(penalties),)."""
+        k = self.projected.shape[1]
+        errors = sum(np.einsum("ng,ng->g", left, left) for left in self._weighted(penalties))
+        return np.asarray(errors) / (self.weights.sum() * k)
+
+    def residual(self, penalty: float) -> np.ndarray:
+        """Return the leave-one-out residuals for one penalty, (n, k)."""
+        return np.hstack(list(self._weighted(np.array([penalty])))) / self.root
+
+    def _weighted(self, penalties: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the weighted residuals √w e of each output, (n, len(penalties))."""
+        penalties = penalties / self.unit
+        shrink = penalties[:, None] / (self.values + penalties[:, None])  # a/(λ + a), (grid, n)
+        unexplained = (self.Q**2) @ shrink.T  # 1 − h, (n, grid)
+        # 1 − u h/w, written so that it keeps its digits where h is close to 1
+        factor = (1 - self.leave) + self.leave * unexplained
+        factor = np.maximum(factor, np.finfo(np.float64).eps)
+        for projected in self.projected.T:
+            yield self.Q @ (shrink * projected).T / factor

@@ -11,7 +11,7 @@ from ..network import draw_network
 from ..sampling import sample_rows
 from ..tangent import TangentFeatures, mean_diagonal, mean_kernel
 from .approximate_leave_one_out import approximate_leave_one_out
-from .leave_one_out import leave_one_out
+from .leave_one_out import keeps_to_range, leave_one_out
 from .objective import Objective
 
 # Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
@@ -23,7 +23,7 @@ _MAX_INVERSION = 1e8
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """The penalty: relative to the mean of diag K, absolute, and how well it scored.
+    """The penalty, and what leave-one-out says with it.
 
     Attributes
     ----------
@@ -32,11 +32,15 @@ class Penalty:
     score : float or None
         Share of the loss of the start that the linearised network explains, leave-one-out (R² for the
         squared error), where it was computed.
+    in_range : (k,) bool array or None
+        Whether the predictions of each output are better kept within the range of the targets, where that
+        is known (the squared error).
     """
 
     relative: float
     absolute: float
-    score: float | None
+    score: float | None = None
+    in_range: np.ndarray | None = None
 
 
 def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
@@ -50,10 +54,9 @@ def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
     tangent, weights = _gaussian_tangent(objective, output_init, rows), objective.weights[rows]
     scale = mean_diagonal(tangent, weights)
     if alpha != "loo":
-        return Penalty(float(alpha), float(alpha) * scale, None)
+        return Penalty(float(alpha), float(alpha) * scale)
     Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
-    relative, score = best_penalty(mean_kernel(tangent), Y, F0, weights, loss, objective.left_out[rows])
-    return Penalty(relative, relative * scale, score)
+    return best_penalty(mean_kernel(tangent), Y, F0, weights, loss, objective.left_out[rows], scale)
 
 
 def most_rows(loss: Loss, k: int) -> int:
@@ -62,8 +65,8 @@ def most_rows(loss: Loss, k: int) -> int:
 
 
 def best_penalty(
-    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray | None = None
-) -> tuple[float, float]:
+    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray | None, scale: float
+) -> Penalty:
     """Choose the penalty by leave-one-out, for one kernel of all outputs.
 
     Parameters
@@ -78,11 +81,8 @@ def best_penalty(
         What predictions are scored by.
     left_out : (n,) array or None
         How much weight a row loses, None for all of it.
-
-    Returns
-    -------
-    relative, score : float
-        The penalty relative to the mean of diag K, and the share of the start's loss that is explained.
+    scale : float
+        Mean of diag K over all rows.
     """
     losses, residual = loss.evaluate(Y, F0)
     if loss.quadratic:
@@ -91,7 +91,9 @@ def best_penalty(
     else:
         choice = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
     unexplained = float(np.average(losses, weights=weights))
-    return choice.alpha, 1 - choice.score / unexplained if unexplained > 0 else 1.0
+    in_range = None if choice.residual is None else keeps_to_range(Y, choice.residual, weights)
+    score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
+    return Penalty(choice.alpha, choice.alpha * scale, score, in_range)
 
 
 def _gaussian_tangent(objective: Objective, output_init: str, rows) -> TangentFeatures:

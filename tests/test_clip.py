@@ -1,0 +1,185 @@
+"""Predictions within the range of the targets: the rule, and what it does to fits."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neural_network import MLPRegressor
+
+from sk_implicit import ImplicitReLURegressor
+from sk_implicit.training.leave_one_out import LeftOut, keeps_to_range
+
+WIDTHS = [40, np.inf]
+
+
+def trend(n=60, noise=0.0, seed=0):
+    """Targets along a line, in random order, rows at both ends included."""
+    rng = np.random.RandomState(seed)
+    x = np.append(rng.uniform(-1, 1, n - 2), [-1, 1])
+    return x[:, None], 3 * x + noise * rng.standard_normal(n)
+
+
+def noisy(n=80, k=None, seed=0):
+    """Targets that most features say nothing about."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, 4))
+    y = np.sin(X[:, 0]) + rng.standard_normal(n)
+    return X, (y if k is None else np.column_stack([y, *(X[:, 1] for _ in range(k - 1))]))
+
+
+def regressor(**parameters):
+    return ImplicitReLURegressor(**{"width": 40, "random_state": 0, **parameters})
+
+
+# --- the rule -----------------------------------------------------------------------------------------
+
+
+@given(
+    n=st.integers(3, 12),
+    levels=st.integers(2, 8),
+    size=st.sampled_from([0.03, 0.3, 1.0, 3.0]),
+    seed=st.integers(0, 10_000),
+)
+def test_the_rule_row_by_row(n, levels, size, seed):
+    rng = np.random.RandomState(seed)
+    Y = rng.randint(levels, size=(n, 2)).astype(float)  # ties among the least and the largest
+    residual, weights = size * rng.standard_normal((n, 2)), rng.uniform(0.1, 2, n)
+    for c in range(2):
+        free, kept = np.empty(n), np.empty(n)
+        for i in range(n):
+            others = np.delete(Y[:, c], i)
+            prediction = Y[i, c] - residual[i, c]
+            free[i] = (Y[i, c] - prediction) ** 2
+            kept[i] = (Y[i, c] - min(max(prediction, others.min()), others.max())) ** 2
+        variance = np.cov(Y[:, c], aweights=weights, ddof=0) * weights.sum()
+        known = weights @ free < 0.05 * variance
+        if abs(np.sum(weights * (kept - free))) > 1e-12 or np.array_equal(free, kept):
+            expected = not known and weights @ kept <= weights @ free
+            assert keeps_to_range(Y, residual, weights)[c] == expected
+
+
+def test_little_noise_is_believed_beyond_the_range():
+    Y, weights = np.linspace(-1, 1, 41)[:, None], np.ones(41)  # of variance 0.35
+    residual = 0.1 * (-1) ** np.arange(41.0)[:, None]
+    residual[0], residual[-1] = -0.1, 0.1  # towards the mean: the range makes no difference
+    assert not keeps_to_range(Y, residual, weights)
+    assert keeps_to_range(Y, 1.5 * residual, weights)
+    residual[:5] = residual[-5:] = 0  # exact at both ends, where the range loses
+    assert not keeps_to_range(Y, 1.5 * residual, weights)
+
+
+def test_two_rows_have_no_range():
+    assert not keeps_to_range(np.array([[0.0], [1.0]]), np.zeros((2, 1)), np.ones(2)).any()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_residuals_are_those_of_refits(share):
+    rng = np.random.RandomState(0)
+    factors, Y, weights = rng.standard_normal((9, 14)), rng.standard_normal((9, 2)), rng.uniform(0.5, 2, 9)
+    K, a = factors @ factors.T / 9, 0.3
+    got = LeftOut(K, Y, weights, share * weights).residual(a)
+    for i in range(9):
+        w = weights.copy()
+        w[i] *= 1 - share
+        kept = w > 0
+        C = np.linalg.solve(K[np.ix_(kept, kept)] + a * np.diag(1 / w[kept]), Y[kept])
+        assert_allclose(got[i], Y[i] - K[i, kept] @ C, rtol=1e-9)
+
+
+# --- fits ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_trend_goes_on(width):
+    X, y = trend()
+    model = regressor(width=width).fit(X, y)
+    assert_array_equal(model.y_limits_, [[-np.inf], [np.inf]])
+    assert model.predict([[2.0]]) > 1.3 * y.max()
+    assert regressor(width=width, clip=True).fit(X, y).predict([[2.0]]) == y.max()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_does_not(width, dtype):
+    X, y = noisy()
+    X = X.astype(dtype)
+    model, free = (regressor(width=width, clip=clip).fit(X, y) for clip in ("auto", False))
+    assert_array_equal(model.y_limits_, [[y.min()], [y.max()]])
+    assert_array_equal(free.y_limits_, [[-np.inf], [np.inf]])
+    far = 50 * X
+    assert free.predict(far).max() > y.max()
+    assert free.predict(far).min() < y.min()
+    assert model.predict(far).dtype == dtype
+    assert_array_equal(model.predict(far), np.clip(free.predict(far), y.min(), y.max()).astype(dtype))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_outputs_are_kept_one_by_one(width):
+    X, Y = noisy(k=2)
+    model = regressor(width=width, relevance="linear").fit(X, Y)
+    assert_array_equal(model.y_limits_, [[Y[:, 0].min(), -np.inf], [Y[:, 0].max(), np.inf]])
+    far = model.predict([[30.0, 30.0, 0.0, 0.0], [-30.0, -30.0, 0.0, 0.0]])
+    assert (np.abs(far[:, 1]) > np.abs(Y[:, 1]).max()).all()
+    assert ((far[:, 0] >= Y[:, 0].min()) & (far[:, 0] <= Y[:, 0].max())).all()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_number_for_alpha_leaves_predictions_free(width):
+    X, y = noisy()
+    assert np.isinf(regressor(width=width, alpha=0.1).fit(X, y).y_limits_).all()
+    model = regressor(width=width, alpha=0.1, clip=True).fit(X, y)
+    assert_array_equal(model.y_limits_, [[y.min()], [y.max()]])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rows_of_no_weight_are_not_in_the_range(width):
+    X, y = noisy()
+    weights = np.ones(len(y))
+    weights[np.argmax(y)] = 0
+    model = regressor(width=width).fit(X, y, sample_weight=weights)
+    assert_array_equal(model.y_limits_, [[y.min()], [np.sort(y)[-2]]])
+
+
+def test_continued_fits_have_the_range_of_their_own_targets():
+    X, y = noisy()
+    model = regressor(warm_start=True, max_iter=2, tol=0.5).fit(X, y)
+    model.fit(X, y + 1)
+    assert_array_equal(model.y_limits_, [[y.min() + 1], [y.max() + 1]])
+    loaded = pickle.loads(pickle.dumps(model)).set_params(clip=False).fit(X, y)
+    assert np.isinf(loaded.y_limits_).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_early_stopping_scores_what_is_predicted():
+    X, y = noisy()
+    X[0] *= 60  # its prediction is far from the others'
+    kept, free = (
+        regressor(early_stopping=True, clip=clip, max_iter=3, validation_fraction=0.9, alpha=1e-3).fit(X, y)
+        for clip in (True, False)
+    )
+    assert kept.validation_scores_ != free.validation_scores_
+    assert max(kept.validation_scores_) > max(free.validation_scores_)
+
+
+def test_standard_deviations_are_those_of_the_network():
+    X, y = noisy()
+    model, free = (regressor(clip=clip, uncertainty=True).fit(X, y) for clip in ("auto", False))
+    mean, std = model.predict(5 * X, return_std=True)
+    assert_array_equal(mean, model.predict(5 * X))
+    assert_array_equal(std, free.predict(5 * X, return_std=True)[1])
+
+
+def test_a_perceptron_is_not_kept():
+    X, y = noisy()
+    mlp = MLPRegressor(hidden_layer_sizes=(8,), max_iter=5000, random_state=0, tol=1e-3).fit(X, y)
+    model = ImplicitReLURegressor.from_mlp(mlp)
+    assert np.isinf(model.y_limits_).all()
+    assert_allclose(model.predict(50 * X), mlp.predict(50 * X), rtol=1e-8)
+
+
+def test_other_values_are_refused():
+    with pytest.raises(ValueError, match="'clip' parameter of ImplicitReLURegressor must be"):
+        regressor(clip="never").fit(*noisy())
