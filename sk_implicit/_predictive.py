@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ._base import BaseImplicitReLU
+from ._row_blocks import map_rows
 from .adjoint import Term
 from .equilibrium import EquilibriumResult, Status
 from .network import Layers, Network
-from .scaling import brought_near, taken_back
+from .scaling import InputScaling, brought_near, taken_back
 from .tangent import TangentFeatures
 from .uncertainty import Posterior, limit_posterior, limit_variance, tangent_posterior, tangent_variance
 
@@ -45,27 +45,61 @@ class PredictiveUncertainty(BaseImplicitReLU):
 
     def _predictive_std(self, X) -> np.ndarray:
         """Return the standard deviation of new observations on the scaled targets, (n, k)."""
-        posterior = Posterior.from_arrays(self._posterior)
-        std = np.empty((X.shape[0], len(posterior.amplitudes)))
+        arrays = self._posterior
+        std = np.empty((X.shape[0], len(arrays["amplitudes"])))
         if self.width_ == np.inf:
-            blocks = self._limit_blocks(X.shape[0])
-            variance = partial(limit_variance, posterior, self.X_fit_, gamma=self.gamma_)
+            results = map_rows(
+                limit_std, X, self._limit_blocks(X.shape[0]), self._inputs, self.X_fit_, arrays,
+                n_jobs=self.n_jobs, gamma=self.gamma_,
+            )  # fmt: skip
         else:
             network = self._networks()[0]
-            blocks = self._blocks(network, X.shape[0])
-            variance = partial(self._network_variance, posterior, _from_arrays(network, self._posterior))
-        for rows in blocks:
-            near, exponents = brought_near(self._augment(X[rows]))
-            function = taken_back(np.sqrt(variance(near)), exponents)
-            std[rows] = np.hypot(function, np.sqrt(posterior.noises))
+            results = map_rows(
+                network_std, X, self._blocks(network, X.shape[0]), self._inputs, network, arrays,
+                n_jobs=self.n_jobs, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver,
+            )  # fmt: skip
+        for rows, block in results:
+            std[rows] = block
         return std
 
-    def _network_variance(self, posterior: Posterior, spanning: TangentFeatures, X) -> np.ndarray:
-        """Return the variance of the function at augmented rows, (n, k)."""
-        options: dict[str, Any] = {"tol": self._tolerance(X.dtype), "solver": self.equilibrium_solver}
-        network = spanning.network
-        new = TangentFeatures.at(network, network.forward(X, **options), **options)
-        return tangent_variance(posterior, spanning, new)
+
+def limit_std(X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray], *, gamma: float):
+    """Return the standard deviation of new observations by the infinitely wide network, (n, k).
+
+    Parameters
+    ----------
+    X : (n, d) array or CSR array
+        Rows as the user has them.
+    inputs : InputScaling
+        What the network sees of them.
+    landmarks : (p, q) array or CSR array
+        Augmented training rows that span the fit.
+    arrays : dict
+        The `Posterior`, as plain arrays.
+    gamma : float
+        Scale γ.
+    """
+    posterior = Posterior.from_arrays(arrays)
+    X, exponents = brought_near(inputs.apply(X))
+    return _observed(posterior, limit_variance(posterior, landmarks, X, gamma=gamma), exponents)
+
+
+def network_std(
+    X, inputs: InputScaling, network: Network, arrays: dict[str, np.ndarray], *, tol: float, solver: str
+):
+    """Return the standard deviation of new observations by a network, (n, k); as `limit_std`.
+
+    ``tol`` and ``solver`` are those of the equilibria; the arrays hold the Jacobian on the landmarks, too.
+    """
+    posterior = Posterior.from_arrays(arrays)
+    X, exponents = brought_near(inputs.apply(X))
+    new = TangentFeatures.at(network, network.forward(X, tol=tol, solver=solver), tol=tol, solver=solver)
+    return _observed(posterior, tangent_variance(posterior, _from_arrays(network, arrays), new), exponents)
+
+
+def _observed(posterior: Posterior, variance: np.ndarray, exponents: np.ndarray | None) -> np.ndarray:
+    """Return the standard deviation of observations, given the variance of the function at near rows."""
+    return np.hypot(taken_back(np.sqrt(variance), exponents), np.sqrt(posterior.noises))
 
 
 def _to_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:

@@ -42,6 +42,24 @@ def test_jobs_change_no_bit(n_jobs, kind, width):
 
 
 @pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", [np.asarray, csr_array, np.float32])
+@pytest.mark.parametrize("width", [30, np.inf])
+def test_standard_deviations_are_shared_as_well(width, kind, monkeypatch):
+    model = regressor(width=width, uncertainty=True).fit(kind(X), y)
+    expected = model.predict(kind(ROWS), return_std=True)
+    calls = []
+    original = _row_blocks.Parallel
+    monkeypatch.setattr(
+        _row_blocks, "Parallel", lambda **options: calls.append(options) or original(**options)
+    )
+    for found, part in zip(
+        model.set_params(n_jobs=2).predict(kind(ROWS), return_std=True), expected, strict=True
+    ):
+        assert_array_equal(found, part)
+    assert [call["n_jobs"] for call in calls] == [2, 2]
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
 def test_jobs_change_no_bit_of_a_fit_and_of_a_classifier():
     classes = np.array(["no", "yes"])[(y > 0).astype(int)]
     options = {"width": 30, "max_iter": 5, "early_stopping": True, "random_state": 0}
