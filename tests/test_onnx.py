@@ -206,9 +206,10 @@ def test_rows_do_not_depend_on_their_neighbours():
     assert predict(ROWS[:0])[0].shape == (0, 1)
 
 
+@pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("depth", [1, 3])
-def test_rows_of_a_finite_network_that_are_not_numbers_stay_so(depth):
-    model = small(depth=depth).fit(ROWS[:100], TARGET[:100])
+def test_rows_of_a_finite_network_that_are_not_numbers_stay_so(depth, clip):
+    model = small(depth=depth, clip=clip).fit(ROWS[:100], TARGET[:100])
     predict = run(model, ROWS)
     poisoned = ROWS.copy()
     poisoned[3, 1], poisoned[5, 0] = np.nan, np.inf

@@ -84,5 +84,6 @@ def _outputs(graph: Graph, model) -> str:
     if limits is None or np.isinf(limits).all():
         return F
     largest = np.finfo(graph.dtype).max
-    low, high = np.clip(limits, -largest, largest)
-    return graph("Min", graph("Max", F, graph.constant(low)), graph.constant(high))
+    low, high = (graph.constant(limit) for limit in np.clip(limits, -largest, largest))
+    F = graph("Where", graph("Less", F, low), low, F)  # what is not a number stays so
+    return graph("Where", graph("Greater", F, high), high, F)
