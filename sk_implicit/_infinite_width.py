@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from ._blocks import slices
 from ._row_blocks import limit_outputs, map_rows
 from .kernel_logistic import LogisticLimit, fit_logistic_limit
 from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
@@ -100,8 +101,7 @@ class InfiniteWidth:
 
     def _limit_blocks(self, n: int):
         """Cut n rows such that a block of the kernel, and of the inputs, stays a few tens of MB."""
-        step = max(1, BLOCK_ENTRIES // max(self.X_fit_.shape))
-        return (slice(first, first + step) for first in range(0, n, step))
+        return slices(n, max(1, BLOCK_ENTRIES // max(self.X_fit_.shape)))
 
     def _require_finite(self, method: str):
         """Refuse what needs weights."""

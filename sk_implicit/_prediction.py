@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._blocks import slices
 from ._infinite_width import InfiniteWidth
 from ._row_blocks import map_rows, network_equilibria, network_outputs
 from ._warn import warn
@@ -109,8 +110,7 @@ class Prediction(InfiniteWidth):
 
     def _blocks(self, network: Network, n: int):
         """Cut n rows into blocks, so that memory does not grow with their number."""
-        step = max(1, _BLOCK_ENTRIES // max(network.shape.m, network.shape.p))
-        return (slice(first, first + step) for first in range(0, n, step))
+        return slices(n, max(1, _BLOCK_ENTRIES // max(network.shape.m, network.shape.p)))
 
     def _warn_missed(self, rows: np.ndarray):
         """Warn of rows, as a mask, whose equilibrium or last layer is not what was asked for."""

@@ -34,6 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._blocks import slices
 from .equilibrium import solve_adjoint
 from .equilibrium.problem import row_norms
 from .equilibrium.recursion import layer_states
@@ -94,7 +95,7 @@ def adjoint_terms(
     if isfinite(network.depth):
         return _layer_terms(network, layers, B, tol)
     Lambda = np.empty((len(B), *layers.Z.shape), dtype=layers.Z.dtype)
-    for c, rows in product(range(len(B)), row_blocks(*layers.Z.shape)):
+    for c, rows in product(range(len(B)), equal_blocks(*layers.Z.shape)):
         Lambda[c, rows] = solve_adjoint(
             network.operator, B[c] if B.ndim == 2 else B[c, rows], layers.Z[rows] > 0,
             gamma=network.gamma, solver=solver, tol=tol, max_iter=max_iter,
@@ -120,7 +121,7 @@ def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) ->
         return terms[layer]
 
     term(depth)
-    for rows in row_blocks(n, m * min(depth, _MANY_LAYERS)):
+    for rows in equal_blocks(n, m * min(depth, _MANY_LAYERS)):
         states = [np.zeros_like(Phi[rows]), *layer_states(network.operator, Phi[rows], depth)]
         last = len(states) - 1  # all further ones are equal to this one
         top = states[min(depth - 1, last)]
@@ -258,9 +259,7 @@ def _by_columns(stacked: tuple[np.ndarray, np.ndarray], columns: slice) -> np.nd
     return (scaled[..., columns].swapaxes(1, 2) @ z).reshape(len(z), -1)
 
 
-def row_blocks(n: int, m: int) -> Iterator[slice]:
+def equal_blocks(n: int, m: int) -> Iterator[slice]:
     """Split n rows of width m into blocks of equal size that stay near the cache; at least one."""
     n_blocks = max(-(-n * m // _BLOCK_ENTRIES), 1)
-    step = max(-(-n // n_blocks), 1)
-    for start in range(0, max(n, 1), step):
-        yield slice(start, start + step)
+    return slices(max(n, 1), max(-(-n // n_blocks), 1))

@@ -43,7 +43,7 @@ from .kernel_ridge import (
     forward,
     limit_kernel_rows,
     limit_penalty,
-    row_blocks,
+    numbered_blocks,
     shifted_cholesky,
 )
 from .losses import Loss
@@ -186,4 +186,4 @@ def _features(kernel: Kernel, landmarks: np.ndarray, n: int) -> tuple[np.ndarray
     factor, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     if len(landmarks) == n:
         return factor, factor
-    return factor, np.vstack([forward(factor, kernel(rows).T).T for rows in row_blocks(n)])
+    return factor, np.vstack([forward(factor, kernel(rows).T).T for rows in numbered_blocks(n)])

@@ -31,6 +31,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
+from ._blocks import slices
 from .limit import limit_diagonal, limit_kernel
 from .losses import Loss, SquaredError
 from .sampling import sample_rows
@@ -157,7 +158,7 @@ def fit_ridge(
     prior, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     M = np.eye(len(landmarks))
     b = np.zeros((len(landmarks), Y.shape[1]))
-    for rows in row_blocks(n):
+    for rows in numbered_blocks(n):
         V = forward(prior, kernel(rows).T)
         weighted = V * (weights[rows] / a)
         M += weighted @ V.T
@@ -165,13 +166,13 @@ def fit_ridge(
     factor, _ = shifted_cholesky(M, np.zeros(len(M)), n * np.finfo(np.float64).eps)
     gamma = backward(factor, forward(factor, b))
     C = backward(prior, gamma)
-    residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in row_blocks(n)])
+    residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in numbered_blocks(n)])
     return RidgeFit(RidgeSystem(a, factor, prior), C, residual, float(np.sum(gamma**2)))
 
 
-def row_blocks(n: int) -> Iterator[np.ndarray]:
-    """Cut n rows into index blocks."""
-    return (np.arange(first, min(first + _BLOCK_ROWS, n)) for first in range(0, n, _BLOCK_ROWS))
+def numbered_blocks(n: int) -> Iterator[np.ndarray]:
+    """Cut n rows into blocks of their numbers."""
+    return (np.arange(part.start, part.stop) for part in slices(n, _BLOCK_ROWS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from ._blocks import slices
 from .encoding import PiecewiseLinear, dense
 
 # Rows that are encoded at a time to measure their norm.
@@ -101,8 +102,7 @@ class InputScaling:
             varies, total = float(variance.sum()), float(share @ squares)
             bias = largest * (np.sqrt(max(2 * varies - total, _LEAST_BIAS * total)) or 1.0)
         if encoding is not None:
-            for first in range(0, X.shape[0], _BLOCK_ROWS):
-                rows = slice(first, first + _BLOCK_ROWS)
+            for rows in slices(X.shape[0], _BLOCK_ROWS):
                 encoded = encoding.apply(dense(X[rows]).astype(np.float64)) * (columns[d:] / largest)
                 squares[rows] += np.einsum("nr,nr->n", encoded, encoded)
                 by_column = np.einsum("nr,nr,n->r", encoded, encoded, share[rows])

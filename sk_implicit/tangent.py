@@ -28,7 +28,7 @@ from math import sqrt
 import numpy as np
 from scipy.sparse import issparse
 
-from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, pull_back, row_blocks
+from .adjoint import Term, adjoint_terms, equal_blocks, gram_by_columns, pairs_are_cheaper, pull_back
 from .network import Layers, Network, weight_views
 
 
@@ -81,7 +81,7 @@ class TangentFeatures:
 
     def blocks(self) -> Iterator[tuple[slice, TangentFeatures]]:
         """Walk through the rows in blocks, so that no temporary grows with their number."""
-        for rows in row_blocks(*self.layers.Z.shape):
+        for rows in equal_blocks(*self.layers.Z.shape):
             yield rows, self.take(rows)
 
     def take(self, rows) -> TangentFeatures:
@@ -150,7 +150,7 @@ class TangentFeatures:
             diagonal[:, c] = phi2 + z2 + e2 * x2 / network.shape.m
         if inner := self.inner_terms:
             n_terms, m = len(inner), network.shape.m
-            for rows in row_blocks(len(z2), n_terms * m + min(n_terms, m) ** 2):
+            for rows in equal_blocks(len(z2), n_terms * m + min(n_terms, m) ** 2):
                 for c in range(network.shape.k):
                     diagonal[rows, c] += network.s**2 * self._inner_squares(c, rows)
         return diagonal

@@ -42,7 +42,7 @@ from .kernel_ridge import (
     choose_landmarks,
     fit_ridge,
     limit_kernel_rows,
-    row_blocks,
+    numbered_blocks,
 )
 from .limit import limit_diagonal, limit_kernel
 from .tangent import TangentFeatures, kernel_block
@@ -147,7 +147,9 @@ def leave_out(
         kept = (1.0 - u) + u * left
         counted = np.ones(len(weights), bool)
     else:
-        parts = [system.split_variance(kernel(part), diagonal[part]) for part in row_blocks(len(weights))]
+        parts = [
+            system.split_variance(kernel(part), diagonal[part]) for part in numbered_blocks(len(weights))
+        ]
         spanned, unspanned = (np.concatenate(part) for part in zip(*parts))
         spanned = np.minimum(spanned, system.penalty / weights)  # a h/w
         kept = 1.0 - rows.left_out * spanned / system.penalty

@@ -12,7 +12,7 @@ from sk_implicit.training.approximate_leave_one_out import (
     approximate_leave_one_out,
     leave_one_out_loss,
 )
-from sk_implicit.training.leave_one_out import LeftOut
+from sk_implicit.training.leave_one_out import LeaveOneOutErrors
 
 
 def problem(k, n=30, seed=0):
@@ -51,10 +51,10 @@ def test_squared_error_gives_the_closed_form():
     for alpha in (0.01, 1.0):
         score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha)
         # ½ ‖·‖² summed over outputs there, a mean over outputs here
-        assert_allclose(score, LeftOut(K, Y, weights).scores(np.array([alpha]))[0], rtol=1e-9)
+        assert_allclose(score, LeaveOneOutErrors(K, Y, weights).scores(np.array([alpha]))[0], rtol=1e-9)
         unit = np.minimum(weights, 1)
         score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha, left_out=unit)
-        assert_allclose(score, LeftOut(K, Y, weights, unit).scores(np.array([alpha]))[0], rtol=1e-9)
+        assert_allclose(score, LeaveOneOutErrors(K, Y, weights, unit).scores(np.array([alpha]))[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a module or subpackage imports from the lines above its own only.
 LAYERS = [
-    ["_blas"],
+    ["_blas", "_blocks"],
     ["_limit_moments", "equilibrium", "losses", "sampling", "spectral"],
     ["_limit_table", "encoding", "network"],
     ["_limit_matrix", "adjoint", "scaling"],

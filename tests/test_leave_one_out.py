@@ -11,7 +11,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from sk_implicit.tangent import mean_diagonal, mean_kernel
 from sk_implicit.training import penalty
-from sk_implicit.training.leave_one_out import LOO_GRID, LeftOut, leave_one_out, weighted_grid
+from sk_implicit.training.leave_one_out import LOO_GRID, LeaveOneOutErrors, leave_one_out, weighted_grid
 from sk_implicit.training.penalty import choose_penalty
 
 
@@ -43,10 +43,10 @@ def brute_force(K, Y, weights, a, left_out):
 def test_closed_form_equals_refits(n, k, a, weights, seed):
     K, Y = kernel_and_targets(n, k, seed)
     weights = np.array(weights[:n])
-    score = LeftOut(K, Y, weights).scores(np.array([a]))[0]
+    score = LeaveOneOutErrors(K, Y, weights).scores(np.array([a]))[0]
     assert_allclose(score, brute_force(K, Y, weights, a, weights), rtol=1e-7)
     unit = np.minimum(weights, 1.0)
-    score = LeftOut(K, Y, weights, unit).scores(np.array([a]))[0]
+    score = LeaveOneOutErrors(K, Y, weights, unit).scores(np.array([a]))[0]
     assert_allclose(score, brute_force(K, Y, weights, a, unit), rtol=1e-7)
 
 
@@ -70,7 +70,7 @@ def test_weights_of_about_one_are_searched_on_the_grid():
 def test_unweighted_score_is_that_of_scikit_learns_kernel_ridge(a):
     K, Y = kernel_and_targets()
     predicted = cross_val_predict(KernelRidge(alpha=a, kernel="precomputed"), K, Y, cv=LeaveOneOut())
-    score = LeftOut(K, Y, np.ones(10)).scores(np.array([a]))[0]
+    score = LeaveOneOutErrors(K, Y, np.ones(10)).scores(np.array([a]))[0]
     assert_allclose(score, np.mean((Y - predicted) ** 2), rtol=1e-9)
 
 
@@ -81,8 +81,8 @@ def test_weight_two_is_the_same_row_twice(rank):
     weights[[2, 5, 6]] = [2, 3, 2]
     rows = np.repeat(np.arange(10), weights.astype(int))
     penalties = np.logspace(-6, 3, 10)  # below, the rounding errors of a singular kernel are all that is left
-    heavy = LeftOut(K, Y, weights, np.ones(10)).scores(penalties)
-    repeated = LeftOut(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows))).scores(penalties)
+    heavy = LeaveOneOutErrors(K, Y, weights, np.ones(10)).scores(penalties)
+    repeated = LeaveOneOutErrors(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows))).scores(penalties)
     assert_allclose(heavy, repeated, rtol=1e-6)
 
 
@@ -108,10 +108,12 @@ def test_choice_minimises_the_score():
     K, Y = smooth_problem(0.3)
     choice = leave_one_out(K, Y, np.ones(80))
     fine = np.exp(np.linspace(np.log(1e-6), np.log(1e3), 4000))
-    scores = LeftOut(K, Y, np.ones(80)).scores(fine)  # the diagonal of K is 1
+    scores = LeaveOneOutErrors(K, Y, np.ones(80)).scores(fine)  # the diagonal of K is 1
     assert_allclose(np.log(choice.alpha), np.log(fine[np.argmin(scores)]), atol=0.1)
     assert_allclose(choice.score, scores.min(), rtol=1e-3)
-    assert_allclose(LeftOut(K, Y, np.ones(80)).scores(np.array([choice.alpha])), choice.score, rtol=1e-3)
+    assert_allclose(
+        LeaveOneOutErrors(K, Y, np.ones(80)).scores(np.array([choice.alpha])), choice.score, rtol=1e-3
+    )
 
 
 def test_more_noise_means_a_larger_penalty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._blas import in_threads
+from .._blocks import slices
 from .anderson import anderson
 from .auto import auto
 from .correction import activate
@@ -204,8 +205,7 @@ def _solve(A, c, active, name, adjoint, gamma, solver, tol, max_iter, Z0, block_
             Z[:] = Z0[rows] if active is None else Z0[rows] * active[rows]
         return _solve_block(SOLVERS[solver], block, Z, Z0 is not None, tol, int(max_iter), name, precision)
 
-    blocks = [slice(first, min(first + block_size, n)) for first in range(0, n, block_size)]
-    parts = list((in_threads if is_long else map)(solve_rows, blocks))
+    parts = list((in_threads if is_long else map)(solve_rows, list(slices(n, block_size))))
     if not parts:
         return EquilibriumResult(solution, 0, np.empty(0), Status.CONVERGED, solver, 0.0)
     return EquilibriumResult(

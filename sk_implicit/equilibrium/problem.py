@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._blocks import slices
 from .operators import EquilibriumOperator
 
 # Width beyond which a copy of A in its own precision, which saves a pass over every product, takes too much.
@@ -79,10 +80,8 @@ class FixedPoint:
 
 
 def few_rows(X: np.ndarray) -> Iterator[slice]:
-    """Yield slices of rows that are few enough to stay in cache through several passes."""
-    n_rows = max(_PART_BYTES // max(X[:1].nbytes, 1), 1)
-    for start in range(0, len(X), n_rows):
-        yield slice(start, start + n_rows)
+    """Cut rows into slices that are small enough to stay in cache through several passes."""
+    return slices(len(X), max(_PART_BYTES // max(X[:1].nbytes, 1), 1))
 
 
 def row_norms(X: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .._blocks import slices
 from .operators import EquilibriumOperator
 from .problem import FixedPoint, row_norms
 from .result import EquilibriumResult, Status
@@ -67,8 +68,7 @@ def recur(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> Equilib
     solution, residual = np.empty_like(Phi), np.zeros(n)
     n_iter, cost = 0, 0.0
     step = max(_BLOCK_BYTES // (m * Phi.itemsize), 64)
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
+    for rows in slices(n, step):
         for taken, Z in enumerate(layer_states(operator, Phi[rows], depth)):
             cost += len(Z) / n if taken else 0.0
             n_iter = max(n_iter, taken + 1)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from .._blocks import slices
 from ..limit import limit_kernel
 from ..spectral import extreme_eigenvalues
 
@@ -117,10 +118,11 @@ def closest_pair(X) -> ClosestPair:
         return ClosestPair(0.0, (zero, 1 if zero == 0 else 0))
     if n == 1:
         return ClosestPair(np.pi / 2, rows)
-    for start in range(0, n, _ROW_BLOCK):
-        block = X[start : start + _ROW_BLOCK] @ X[start:].T
+    for part in slices(n, _ROW_BLOCK):
+        start = part.start
+        block = X[part] @ X[start:].T
         block = block.toarray() if issparse(block) else np.asarray(block)
-        cosines = np.abs(block) / norms[start : start + _ROW_BLOCK, None] / norms[start:]
+        cosines = np.abs(block) / norms[part, None] / norms[start:]
         cosines[np.tril_indices(len(cosines), m=cosines.shape[1])] = -1.0
         i, j = np.unravel_index(int(np.argmax(cosines)), cosines.shape)
         if cosines[i, j] > best:

@@ -75,7 +75,7 @@ def leave_one_out(
     """
     scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
     grid = weighted_grid(LOO_GRID, _STEPS, weights)
-    left = LeftOut(K, Y, weights, left_out)
+    left = LeaveOneOutErrors(K, Y, weights, left_out)
     scores = left.scores(grid * scale)
     best = int(np.argmin(scores))
     return LeaveOneOut(*refined_minimum(grid, scores, best), scores, left.residual(grid[best] * scale))
@@ -131,7 +131,7 @@ def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> 
     return (weights @ (Y - kept) ** 2 <= free) & (free >= _BELIEVED * variance)
 
 
-class LeftOut:
+class LeaveOneOutErrors:
     """What is left of the targets when rows are left out, for any penalty, from one eigendecomposition.
 
     Arguments are those of `leave_one_out`. The eigenvalues are those of K in its own precision: float32 tells
