@@ -127,9 +127,8 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
         """Return what takes targets to the network's scale, and predictions back."""
         return TargetScaling.of(Y, weights, centre=self.fit_intercept)
 
-    def _within_limits(self, target, Y, penalty):
-        """Return the scaling of the targets with the limits that predictions are kept within."""
-        return target
+    def _set_limits(self, X, Y, penalty) -> None:
+        """Store how far beyond the training rows predictions go."""
 
     def _loss(self, target) -> Loss:
         """Return the loss that training minimises, given the scaling of the targets."""

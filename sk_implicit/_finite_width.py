@@ -66,8 +66,8 @@ class FiniteWidth(Prediction):
         start, state = training.start, training.state
 
         objective = self._objective(training, rows)
-        training.target = self._within_limits(training.target, rows.Y, training.penalty)
         self._set_scaling(training.inputs, training.target)
+        self._set_limits(rows.X, rows.Y, training.penalty)
 
         settings = SimpleNamespace(learning_rate=self.learning_rate, batch_size=self.batch_size, rng=rng)
         if state is not None and training.solver != self.solver:

@@ -36,7 +36,8 @@ class InfiniteWidth:
     _target_scaling: Callable[..., Any]
     _choose_inputs: Callable[..., Any]
     _set_scaling: Callable[..., Any]
-    _within_limits: Callable[..., Any]
+    _set_limits: Callable[..., Any]
+    _inputs_to_predict: Callable[[], InputScaling]
     _loss: Callable[..., Any]
     _inputs: InputScaling
 
@@ -66,6 +67,7 @@ class InfiniteWidth:
         target = self._target_scaling(rows.Y, weights)
         loss = self._loss(target)
         inputs = self._choose_inputs(rows)
+        self._set_scaling(inputs, target)
         X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
         options: dict[str, Any] = {"gamma": self.gamma, "alpha": self.alpha, "left_out": left_out}
         fit: LimitFit | LogisticLimit
@@ -74,7 +76,7 @@ class InfiniteWidth:
         else:
             fit = fit_logistic_limit(X, Y, weights, loss, **options)
 
-        self._set_scaling(inputs, self._within_limits(target, rows.Y, fit.penalty))
+        self._set_limits(rows.X, rows.Y, fit.penalty)
         X_fit = X[fit.landmarks]
         self.X_fit_ = csr_array(X_fit) if issparse(X) else X_fit
         self.dual_coef_ = fit.dual
@@ -92,8 +94,9 @@ class InfiniteWidth:
         """Return the limit's predictions, on the scaled targets, (n, k)."""
         F = np.empty((X.shape[0], self.dual_coef_.shape[1]), dtype=X.dtype)
         landmarks = self.X_fit_.astype(np.float64)
+        inputs, blocks = self._inputs_to_predict(), self._limit_blocks(X.shape[0])
         for rows, block in map_rows(
-            limit_outputs, X, self._limit_blocks(X.shape[0]), self._inputs, landmarks, self.dual_coef_,
+            limit_outputs, X, blocks, inputs, landmarks, self.dual_coef_,
             n_jobs=self.n_jobs, gamma=self.gamma_,
         ):  # fmt: skip
             F[rows] = block

@@ -49,11 +49,11 @@ class Prediction(InfiniteWidth):
 
     def _unscale(self, F):
         """Return predictions on the user's scale."""
-        return TargetScaling(self.y_mean_, self.y_scale_, self._limits()).invert(F)
+        return TargetScaling(self.y_mean_, self.y_scale_).invert(F)
 
-    def _limits(self) -> np.ndarray | None:
-        """Return the limits of predictions, (2, k), where there are some."""
-        return None
+    def _inputs_to_predict(self) -> InputScaling:
+        """Return what predictions are made from."""
+        return self._inputs
 
     def _tolerance(self, dtype) -> float:
         """Return the tolerance of predicted equilibria."""
@@ -94,14 +94,16 @@ class Prediction(InfiniteWidth):
 
     def _evaluate(self, X, *networks: Network) -> tuple[np.ndarray, np.ndarray]:
         """Return the outputs of a network, less those of a second one, and which rows were missed."""
-        return self._gather(network_outputs, X, networks, networks[0].shape.k)
+        return self._gather(network_outputs, X, self._inputs_to_predict(), networks, networks[0].shape.k)
 
-    def _gather(self, function, X, networks, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    def _gather(
+        self, function, X, inputs: InputScaling, networks, n_columns: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what a function of `_row_blocks` makes of the rows, and the rows that were missed."""
         out = np.empty((X.shape[0], n_columns), dtype=networks[0].A.dtype)
         missed = np.zeros(X.shape[0], dtype=bool)
         results = map_rows(
-            function, X, self._blocks(networks[0], X.shape[0]), self._inputs, *networks,
+            function, X, self._blocks(networks[0], X.shape[0]), inputs, *networks,
             n_jobs=self.n_jobs, tol=self._tolerance(X.dtype), solver=self.equilibrium_solver,
         )  # fmt: skip
         for rows, block in results:
@@ -148,6 +150,6 @@ class Prediction(InfiniteWidth):
         X = self._validate_X(X)
         self._require_finite("equilibrium(X)")
         network = self._networks()[0]
-        Z, missed = self._gather(network_equilibria, X, [network], network.shape.m)
+        Z, missed = self._gather(network_equilibria, X, self._inputs, [network], network.shape.m)
         self._warn_missed(missed)
         return Z

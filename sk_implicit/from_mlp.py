@@ -35,7 +35,7 @@ from math import sqrt
 import numpy as np
 
 from .network import Network
-from .scaling import InputScaling, TargetScaling, no_limits
+from .scaling import InputScaling, TargetScaling
 from .spectral import operator_norm
 
 # ‖sA‖₂ of the network that is returned, at most.
@@ -104,7 +104,7 @@ def embed(weights: list[np.ndarray], biases: list[np.ndarray], gamma: float) -> 
     U = np.zeros((k, m), dtype)
     size = np.array([1.0 / _unit_scale(column) for column in output.T]) / c
     U[:, blocks[-1]] = output.T / (c * size[:, None])
-    target = TargetScaling(np.asarray(biases[-1], np.float64), size, no_limits(len(size)))
+    target = TargetScaling(np.asarray(biases[-1], np.float64), size)
     inputs = InputScaling(np.full(d, input_scale), 1 / input_scale)
     return EmbeddedNetwork(Network(A, W, U, np.zeros_like(U), gamma=gamma), inputs, target)
 

@@ -11,11 +11,12 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, validat
 
 from ._base import BaseImplicitReLU
 from ._checks import all_or_nothing, validate_weights
+from ._clip import Clipping
 from ._predictive import PredictiveUncertainty
 from .from_mlp import embed
 
 
-class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertainty):
+class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertainty, Clipping):
     r"""ReLU implicit network (deep equilibrium model) for regression.
 
     The prediction for a row x is that of a network of infinitely many layers with tied weights [1]_:
@@ -70,7 +71,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         Whether predictions are kept within the range of the training targets. "auto" keeps those of an output
         where the leave-one-out predictions that ``alpha="loo"`` is chosen by are no worse for it and have
         an R² of at most 0.95, and none with a number for ``alpha``. A noisy trend that goes on beyond the
-        training rows is then cut off.
+        training rows is then cut off. Where all outputs are kept, so are the features: of new rows they count
+        as at most one range beyond those of the training rows and zero.
     init : {"gaussian", "bernoulli"}, default="gaussian"
         Entries of A and W at the start: standard normal, or ±1.
     output_init : {"centred", "gaussian", "zero"}, default="centred"
@@ -143,8 +145,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
         Centre and scale of the targets.
-    y_limits_ : ndarray of shape (2, n_outputs_)
-        Least and largest prediction of each output, infinite where ``clip`` leaves them free.
+    y_limits_, x_limits_ : ndarray of shape (2, n_outputs_) and (2, n_features_in_)
+        Least and largest prediction of each output, and least and largest value that a feature counts as in
+        predictions; infinite where ``clip`` leaves them free.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -326,18 +329,6 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         self._fit_network(X, Y, weights, _weighted_r2, watch)
         return self
 
-    def _within_limits(self, target, Y, penalty):
-        if self.clip != "auto":
-            return target.within(Y, self.clip)
-        return target.within(Y, False if penalty.in_range is None else penalty.in_range)
-
-    def _set_scaling(self, inputs, target):
-        super()._set_scaling(inputs, target)
-        self.y_limits_ = target.limits
-
-    def _limits(self):
-        return self.y_limits_
-
     @classmethod
     def from_mlp(cls, mlp) -> Self:
         """Return an implicit network with the predictions of a fitted ReLU `MLPRegressor`.
@@ -391,6 +382,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         model.n_outputs_ = mlp.n_outputs_
         model._flat_y = mlp.n_outputs_ == 1
         model._adopt(embedded.network, embedded.inputs, embedded.target)
+        model._set_free(mlp.n_features_in_, mlp.n_outputs_)
         return model
 
     @overload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -32,12 +32,15 @@ class InputScaling:
         The columns e(x) beside those of X.
     relevance : (d,) array or None
         Root of the variance that each feature, as itself and encoded, has in x̃, where it was measured.
+    limits : (2, d) array or None
+        Least and largest value that each feature counts as, zero between them. None for no limits.
     """
 
     scale: np.ndarray
     bias: float
     encoding: PiecewiseLinear | None = None
     relevance: np.ndarray | None = None
+    limits: np.ndarray | None = None
 
     @property
     def n_features(self) -> int:
@@ -132,6 +135,7 @@ class InputScaling:
 
         CSR where X is sparse and no feature is encoded.
         """
+        X = self._within_limits(X)
         if self.encoding is not None:
             X = dense(X)
             X = np.hstack([X, self.encoding.apply(X)])
@@ -146,6 +150,18 @@ class InputScaling:
             np.divide(X, self.scale, out=out[:, : X.shape[1]], casting="same_kind")
         out[:, X.shape[1] :] = self.bias
         return out
+
+    def _within_limits(self, X):
+        """Return X with no feature beyond its limits."""
+        if self.limits is None or np.isinf(self.limits).all():
+            return X
+        with np.errstate(over="ignore"):
+            low, high = self.limits.astype(X.dtype)
+        if not sparse.issparse(X):
+            return np.clip(X, low, high)
+        X = sparse.csr_array(X, copy=True)
+        X.data = np.clip(X.data, low[X.indices], high[X.indices])
+        return X
 
 
 def brought_near(X):
@@ -189,28 +205,15 @@ def taken_back(F: np.ndarray, exponents: np.ndarray | None) -> np.ndarray:
     return F if exponents is None else np.ldexp(F, exponents[:, None])
 
 
-def no_limits(k: int) -> np.ndarray:
-    """Return limits of k outputs that keep nothing, (2, k)."""
-    return np.repeat([[-np.inf], [np.inf]], k, axis=1)
-
-
 @dataclass(frozen=True, slots=True)
 class TargetScaling:
-    """Centre and scale of the targets, one of each per output, (k,), and where their predictions are kept.
+    """Centre and scale of the targets, one of each per output, (k,).
 
     A target that is constant up to rounding gets the scale 1, so that it stays 0 after centring.
-
-    Attributes
-    ----------
-    mean, scale : (k,) arrays
-        Centre and scale.
-    limits : (2, k) array or None
-        Least and largest prediction, on the user's scale, infinite where there are none; None for no limits.
     """
 
     mean: np.ndarray
     scale: np.ndarray
-    limits: np.ndarray | None = None
 
     @classmethod
     def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
@@ -222,7 +225,7 @@ class TargetScaling:
         mean = np.average(relative, axis=0, weights=weights) if centre else np.zeros(Y.shape[1])
         scale = np.sqrt(np.average((relative - mean) ** 2, axis=0, weights=weights))
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean * unit, np.where(constant, 1.0, scale * unit), no_limits(Y.shape[1]))
+        return cls(mean * unit, np.where(constant, 1.0, scale * unit))
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the scaled targets, (n, k).
@@ -246,15 +249,7 @@ class TargetScaling:
 
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return predictions on the user's scale, in the precision of ``F``."""
-        predictions = F * self.scale + self.mean
-        if self.limits is not None:
-            predictions = np.clip(predictions, *self.limits)
-        return predictions.astype(F.dtype, copy=False)
-
-    def within(self, Y: np.ndarray, outputs: bool | np.ndarray) -> TargetScaling:
-        """Return the same scaling, with predictions of some outputs (a mask) in the range of targets Y."""
-        ranges = [Y.min(axis=0), Y.max(axis=0)]
-        return replace(self, limits=np.where(outputs, ranges, no_limits(Y.shape[1])))
+        return (F * self.scale + self.mean).astype(F.dtype, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

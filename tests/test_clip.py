@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn.neural_network import MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
@@ -97,6 +98,7 @@ def test_a_trend_goes_on(width):
     X, y = trend()
     model = regressor(width=width).fit(X, y)
     assert_array_equal(model.y_limits_, [[-np.inf], [np.inf]])
+    assert_array_equal(model.x_limits_, [[-np.inf], [np.inf]])
     assert model.predict([[2.0]]) > 1.3 * y.max()
     assert regressor(width=width, clip=True).fit(X, y).predict([[2.0]]) == y.max()
 
@@ -109,11 +111,58 @@ def test_noise_does_not(width, dtype):
     model, free = (regressor(width=width, clip=clip).fit(X, y) for clip in ("auto", False))
     assert_array_equal(model.y_limits_, [[y.min()], [y.max()]])
     assert_array_equal(free.y_limits_, [[-np.inf], [np.inf]])
+    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
+    assert_array_equal(model.x_limits_, [low - (high - low), high + (high - low)])
+    assert_array_equal(free.x_limits_, np.repeat([[-np.inf], [np.inf]], 4, axis=1))
     far = 50 * X
     assert free.predict(far).max() > y.max()
     assert free.predict(far).min() < y.min()
     assert model.predict(far).dtype == dtype
-    assert_array_equal(model.predict(far), np.clip(free.predict(far), y.min(), y.max()).astype(dtype))
+    expected = free.predict(np.clip(far, *model.x_limits_.astype(dtype)))
+    assert_array_equal(model.predict(far), np.clip(expected, y.min(), y.max()).astype(dtype))
+
+
+def test_one_outlying_entry_leaves_a_say_to_the_others():
+    X, y = noisy()
+    model = regressor().fit(X, y)
+    rows = X[:20].copy()
+    rows[:, 3] = 1e6
+    assert np.isin(
+        np.clip(regressor(clip=False).fit(X, y).predict(rows), y.min(), y.max()), [y.min(), y.max()]
+    ).all()
+    assert np.corrcoef(model.predict(rows), model.predict(X[:20]))[0, 1] > 0.5
+
+
+def test_features_are_kept_if_all_outputs_are():
+    X, Y = noisy(k=2)
+    for clip, kept in (("auto", False), (True, True)):
+        model = regressor(relevance="linear", clip=clip).fit(X, Y)
+        assert np.isfinite(model.x_limits_).all() == kept
+
+
+@pytest.mark.parametrize("relevance", [None, "auto"])
+def test_sparse_rows_have_the_same_limits(relevance):
+    X, y = noisy()
+    X[np.abs(X) < 0.7] = 0
+    X[:, 2] = np.abs(X[:, 2]) + 3  # no zeros
+    X[:, 3] = -np.abs(X[:, 3]) - 3
+    dense, sparse = (regressor(relevance=relevance).fit(kind(X), y) for kind in (np.asarray, csr_array))
+    assert_array_equal(sparse.x_limits_, dense.x_limits_)
+    assert dense.x_limits_[0, 2] == min(2 * X[:, 2].min() - X[:, 2].max(), 0)
+    assert dense.x_limits_[1, 3] == max(2 * X[:, 3].max() - X[:, 3].min(), 0)
+    far = 10 * X
+    assert_allclose(sparse.predict(csr_array(far)), dense.predict(far), rtol=1e-6)
+    assert_allclose(dense.predict(far), dense.predict(np.clip(far, *dense.x_limits_)), rtol=1e-12)
+    unchanged = csr_array(far)
+    sparse.predict(unchanged)
+    assert_array_equal(unchanged.toarray(), far)
+
+
+def test_equilibria_are_those_of_the_rows_as_they_are():
+    X, y = noisy()
+    far = 50 * X
+    model, free = (regressor(clip=clip).fit(X, y) for clip in (True, False))
+    assert_array_equal(model.equilibrium(far), free.equilibrium(far))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -167,16 +216,16 @@ def test_early_stopping_scores_what_is_predicted():
 def test_standard_deviations_are_those_of_the_network():
     X, y = noisy()
     model, free = (regressor(clip=clip, uncertainty=True).fit(X, y) for clip in ("auto", False))
-    mean, std = model.predict(5 * X, return_std=True)
-    assert_array_equal(mean, model.predict(5 * X))
-    assert_array_equal(std, free.predict(5 * X, return_std=True)[1])
+    mean, std = model.predict(50 * X, return_std=True)
+    assert_array_equal(mean, model.predict(50 * X))
+    assert_array_equal(std, free.predict(50 * X, return_std=True)[1])
 
 
 def test_a_perceptron_is_not_kept():
     X, y = noisy()
     mlp = MLPRegressor(hidden_layer_sizes=(8,), max_iter=5000, random_state=0, tol=1e-3).fit(X, y)
     model = ImplicitReLURegressor.from_mlp(mlp)
-    assert np.isinf(model.y_limits_).all()
+    assert np.isinf(model.y_limits_).all() and np.isinf(model.x_limits_).all()
     assert_allclose(model.predict(50 * X), mlp.predict(50 * X), rtol=1e-8)
 
 

@@ -33,6 +33,7 @@ FACE = [
     "_prediction",
     "_finite_width",
     "_predictive",
+    "_clip",
     "_base",
     "regressor",
     "classifier",

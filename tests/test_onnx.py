@@ -108,6 +108,9 @@ def test_predictions_within_the_range_of_the_targets(width, dtype):
     predicted = model.predict(far)
     assert (predicted[:, 0] == Y[:, 0].max().astype(dtype)).any()
     assert_close(run(model, far)(far)[0], predicted, dtype)
+    model.set_params(clip=True).fit(ROWS[:200].astype(dtype), Y)
+    assert np.abs(model.predict(far) - predicted).max() > 1
+    assert_close(run(model, far)(far)[0], model.predict(far), dtype)
 
 
 def test_trained_on_sparse_rows():

@@ -80,10 +80,4 @@ def _outputs(graph: Graph, model) -> str:
     if np.any(model.y_scale_ != 1):
         F = graph("Mul", F, graph.constant(model.y_scale_))
     F = graph("Add", F, graph.constant(model.y_mean_))
-    limits = model._limits()
-    if limits is None or np.isinf(limits).all():
-        return F
-    largest = np.finfo(graph.dtype).max
-    low, high = (graph.constant(limit) for limit in np.clip(limits, -largest, largest))
-    F = graph("Where", graph("Less", F, low), low, F)  # what is not a number stays so
-    return graph("Where", graph("Greater", F, high), high, F)
+    return graph.within(F, getattr(model, "y_limits_", None))

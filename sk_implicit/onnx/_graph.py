@@ -72,6 +72,15 @@ class Graph:
         """Return the sums of the rows, (n, 1)."""
         return self("ReduceSum", X, self.constant([1], np.int64), keepdims=1)
 
+    def within(self, X: str, limits: np.ndarray | None) -> str:
+        """Return columns that are kept within limits, (2, d), where there are some."""
+        if limits is None or np.isinf(limits).all():
+            return X
+        largest = np.finfo(self.dtype).max
+        low, high = (self.constant(limit) for limit in np.clip(limits, -largest, largest))
+        X = self("Where", self("Less", X, low), low, X)  # what is not a number stays so
+        return self("Where", self("Greater", X, high), high, X)
+
     def unique(self, name: str) -> str:
         """Return a name that nothing else in the model has."""
         return self._scope.get_unique_variable_name(name)
@@ -91,7 +100,10 @@ class Graph:
 
 def augment(graph: Graph, model, X: str) -> str:
     """Return [(X, e(X)) / scale, bias], as `InputScaling.apply` does."""
-    encoding = model._inputs.encoding
+    inputs = model._inputs_to_predict()
+    encoding, inside = inputs.encoding, graph.within(X, inputs.limits)
+    if inside != X:
+        X = graph("Add", inside, graph("Sub", X, X))  # infinite entries make no prediction here, either
     if encoding is not None:
         columns = graph("Gather", X, graph.constant(encoding.feature, np.int64), axis=1)
         columns = graph("Sub", columns, graph.constant(encoding.lower))
