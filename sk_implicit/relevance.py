@@ -12,6 +12,10 @@ minimised over t, t₀ and log v with the prior t_j ~ N(0, τ²), that is ½ Σ 
 keeps features that the likelihood says nothing about where the user put them, and their encoded columns,
 whose t counts from a fraction of the feature's own size, in the background.
 
+Of targets that are noisy and far from normal (skewed, heavy-tailed) the likelihood is that of their normal
+scores (`sk_implicit.normal_scores`). How noisy they are is the leave-one-out error of the process that a few
+iterations on a small sample learn from the targets themselves.
+
 All derivatives by t come from one product. With unit rows n_i of x̃, ρ = n_iᵀn_j, B = −∂K/∂ρ at fixed
 norms and any symmetric G (see `sk_implicit.kernel`),
 
@@ -26,14 +30,18 @@ References
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
 from .encoding import PiecewiseLinear, dense
-from .limit import KernelDerivatives, limit_diagonal, limit_kernel_derivatives
+from .limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
+from .normal_scores import far_from_normal, normal_scores
 from .sampling import sample_rows
 from .scaling import InputScaling, TargetScaling
+from .training.leave_one_out import leave_one_out
 
 # Rows the likelihood is computed from: more cost n³ and change the scales little.
 MAX_ROWS = 500
@@ -41,6 +49,8 @@ MAX_ROWS = 500
 MAX_COLUMNS = 5000
 # Iterations at most, and the gain per observation that ends them: 1e-4 nats move no scale that matters.
 MAX_ITER, _LEAST_GAIN = 25, 1e-4
+# Rows and iterations that tell how noisy targets are; the leave-one-out R² below which they are noisy.
+_PILOT_ROWS, _PILOT_ITER, _NOISY = 250, 8, 0.9
 # Standard deviation τ of log scales under the prior.
 PRIOR_STD = 0.8
 # Noise variance relative to the kernel at the start, and its bounds; bounds on log scales.
@@ -90,17 +100,50 @@ def choose_inputs(
         sample = np.hstack([sample, encoding.apply(sample)])
         groups = np.append(groups, d + encoding.feature)
         columns = np.append(columns, ENCODED_SHARE * encoding.size)
-    Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)
-    factors, bias_factor = learn_relevance(
-        sample * columns, Y[rows], weights[rows], groups, gamma=gamma, bias=bias,
-        left_out=None if left_out is None else left_out[rows],
-    )  # fmt: skip
+    Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)[rows]
+    sample, weights_of_sample = sample * columns, weights[rows]
+    options: dict[str, Any] = {
+        "gamma": gamma,
+        "bias": bias,
+        "left_out": None if left_out is None else left_out[rows],
+    }
+    if bias:
+        Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
+    factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
     return InputScaling.of(X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding)
+
+
+def likelihood_targets(
+    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
+    left_out: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Return what the scales are learnt from, (n, k): targets, or scores of noisy ones far from normal.
+
+    Parameters
+    ----------
+    X, Y, weights, groups, gamma, bias, left_out
+        As in `learn_relevance`.
+    """
+    scores = normal_scores(Y, weights)
+    candidates = far_from_normal(Y, scores, weights)
+    if not candidates.any():
+        return Y
+    rows = sample_rows(len(Y), _PILOT_ROWS)
+    left_out = None if left_out is None else left_out[rows]
+    X, pilot, weights = X[rows], Y[rows] - np.average(Y[rows], axis=0, weights=weights[rows]), weights[rows]
+    columns, constant = learn_relevance(
+        X, pilot, weights, groups, gamma=gamma, bias=bias, left_out=left_out, max_iter=_PILOT_ITER
+    )
+    X = np.hstack([X * columns, np.full((len(X), 1), constant)])
+    K = limit_kernel(X, gamma=min(gamma, _LARGEST_GAMMA))
+    residual = leave_one_out(K, pilot, weights, left_out).residual
+    noisy = weights @ residual**2 > (1 - _NOISY) * (weights @ pilot**2)
+    return np.where(candidates & noisy, scores, Y)
 
 
 def learn_relevance(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
-    left_out: np.ndarray | None = None,
+    left_out: np.ndarray | None = None, max_iter: int = MAX_ITER,
 ) -> tuple[np.ndarray, float]:  # fmt: skip
     """Learn one factor per group of columns.
 
@@ -120,6 +163,8 @@ def learn_relevance(
         Whether the inputs get a constant column.
     left_out : (n,) array or None
         As in `choose_inputs`.
+    max_iter : int
+        Iterations at most.
 
     Returns
     -------
@@ -151,7 +196,7 @@ def learn_relevance(
         jac=True,
         method="L-BFGS-B",
         bounds=[_LOG_SCALE_BOUNDS] * n_scales + [tuple(np.log(_NOISE_BOUNDS))],
-        options={"maxiter": MAX_ITER, "maxfun": 2 * MAX_ITER, "ftol": _LEAST_GAIN},
+        options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": _LEAST_GAIN},
     )
     if not np.isfinite(found.fun) or found.fun >= _FAILED:
         return neutral

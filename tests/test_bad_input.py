@@ -210,7 +210,9 @@ def test_rows_beyond_the_precision_of_the_fit_are_refused_in_words(width, conver
 @pytest.mark.parametrize("width", [30, np.inf])
 def test_rows_beyond_the_range_of_numbers_are_refused_in_words(width):
     X, y = regression()
-    model = fit(1e-9 * X, y, width=width, fit_intercept=False, max_iter=2, tol=10.0, relevance=None, clip=False)
+    model = fit(
+        1e-9 * X, y, width=width, fit_intercept=False, max_iter=2, tol=10.0, relevance=None, clip=False
+    )
     with pytest.raises(ValueError, match=r"are NaN or, divided by input_scale_, beyond the range of float64"):
         model.predict(1e301 * X)
 

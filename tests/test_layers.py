@@ -14,13 +14,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; a module or subpackage imports from the lines above its own only.
 LAYERS = [
     ["_blas", "_blocks"],
-    ["_limit_moments", "equilibrium", "losses", "sampling", "spectral"],
+    ["_limit_moments", "equilibrium", "losses", "normal_scores", "sampling", "spectral"],
     ["_limit_table", "encoding", "network"],
     ["_limit_matrix", "adjoint", "scaling"],
     ["from_mlp", "limit", "tangent"],
-    ["_row_blocks", "relevance", "theory"],
+    ["_row_blocks", "theory"],
     ["training"],
-    ["kernel_ridge", "_fit_state"],
+    ["kernel_ridge", "relevance", "_fit_state"],
     ["kernel_logistic"],
     ["uncertainty"],
 ]

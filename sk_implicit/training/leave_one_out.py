@@ -32,28 +32,29 @@ _BELIEVED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
-    """The penalty that was chosen, relative to mean diag K, and its mean error.
-
-    Attributes
-    ----------
-    alpha, score : float
-        Penalty and error.
-    curve : (len(grid),) array
-        The errors on the grid.
-    residual : (n, k) array or None
-        What the predictions that are left out leave of the targets, at the best point of the grid, where
-        it was computed.
-    """
+    """The penalty that was chosen, relative to mean diag K, its mean error, and the errors on the grid."""
 
     alpha: float
     score: float
     curve: np.ndarray
-    residual: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExactLeaveOneOut(LeaveOneOut):
+    """The same for the squared error.
+
+    Attributes
+    ----------
+    residual : (n, k) array
+        What the predictions that are left out leave of the targets, at the best point of the grid.
+    """
+
+    residual: np.ndarray
 
 
 def leave_one_out(
     K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: np.ndarray | None = None
-) -> LeaveOneOut:
+) -> ExactLeaveOneOut:
     """Choose the penalty with the smallest leave-one-out error.
 
     Parameters
@@ -69,7 +70,7 @@ def leave_one_out(
 
     Returns
     -------
-    choice : LeaveOneOut
+    choice : ExactLeaveOneOut
         Penalty, score, and the score on the whole grid. The minimum is refined by the parabola
         through the best grid point and its neighbours: a smooth function of the data.
     """
@@ -78,7 +79,8 @@ def leave_one_out(
     left = LeaveOneOutErrors(K, Y, weights, left_out)
     scores = left.scores(grid * scale)
     best = int(np.argmin(scores))
-    return LeaveOneOut(*refined_minimum(grid, scores, best), scores, left.residual(grid[best] * scale))
+    residual = left.residual(grid[best] * scale)
+    return ExactLeaveOneOut(*refined_minimum(grid, scores, best), scores, residual)
 
 
 def weighted_grid(grid: np.ndarray, steps: int, weights: np.ndarray) -> np.ndarray:

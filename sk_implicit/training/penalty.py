@@ -11,7 +11,7 @@ from ..network import draw_network
 from ..sampling import sample_rows
 from ..tangent import TangentFeatures, mean_diagonal, mean_kernel
 from .approximate_leave_one_out import approximate_leave_one_out
-from .leave_one_out import keeps_to_range, leave_one_out
+from .leave_one_out import LeaveOneOut, keeps_to_range, leave_one_out
 from .objective import Objective
 
 # Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
@@ -85,13 +85,15 @@ def best_penalty(
         Mean of diag K over all rows.
     """
     losses, residual = loss.evaluate(Y, F0)
+    choice: LeaveOneOut
+    in_range = None
     if loss.quadratic:
-        choice = leave_one_out(K, residual, weights, left_out)
+        choice = exact = leave_one_out(K, residual, weights, left_out)
         losses = np.mean(residual**2, axis=1)
+        in_range = keeps_to_range(Y, exact.residual, weights)
     else:
         choice = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
     unexplained = float(np.average(losses, weights=weights))
-    in_range = None if choice.residual is None else keeps_to_range(Y, choice.residual, weights)
     score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
     return Penalty(choice.alpha, choice.alpha * scale, score, in_range)
 
