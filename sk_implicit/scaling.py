@@ -159,9 +159,9 @@ class InputScaling:
             low, high = self.limits.astype(X.dtype)
         if not sparse.issparse(X):
             return np.clip(X, low, high)
-        X = sparse.csr_array(X, copy=True)
-        X.data = np.clip(X.data, low[X.indices], high[X.indices])
-        return X
+        near = sparse.csr_array(X)
+        near.data = np.clip(near.data, low[near.indices], high[near.indices])
+        return near
 
 
 def brought_near(X):
