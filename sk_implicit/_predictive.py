@@ -63,7 +63,9 @@ class PredictiveUncertainty(BaseImplicitReLU):
         return std
 
 
-def limit_std(X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray], *, gamma: float):
+def limit_std(
+    X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray], *, gamma: float
+) -> np.ndarray:
     """Return the standard deviation of new observations by the infinitely wide network, (n, k).
 
     Parameters
@@ -86,7 +88,7 @@ def limit_std(X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray],
 
 def network_std(
     X, inputs: InputScaling, network: Network, arrays: dict[str, np.ndarray], *, tol: float, solver: str
-):
+) -> np.ndarray:
     """Return the standard deviation of new observations by a network, (n, k); as `limit_std`.
 
     ``tol`` and ``solver`` are those of the equilibria; the arrays hold the Jacobian on the landmarks, too.

@@ -107,8 +107,7 @@ def choose_inputs(
         "bias": bias,
         "left_out": None if left_out is None else left_out[rows],
     }
-    if bias:
-        Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
+    Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
     factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
     return InputScaling.of(X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding)
 
@@ -124,6 +123,8 @@ def likelihood_targets(
     X, Y, weights, groups, gamma, bias, left_out
         As in `learn_relevance`.
     """
+    if not bias:  # targets are not centred then, as scores are
+        return Y
     scores = normal_scores(Y, weights)
     candidates = far_from_normal(Y, scores, weights)
     if not candidates.any():
