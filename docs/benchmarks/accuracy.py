@@ -1,9 +1,9 @@
 """Accuracy of ImplicitReLURegressor's defaults against other regressors on real tables.
 
-    python docs/benchmarks/accuracy.py --half development --jobs 2
-    python docs/benchmarks/accuracy.py --half development --models Implicit \
+    python docs/benchmarks/accuracy.py --part development --jobs 2
+    python docs/benchmarks/accuracy.py --part development --models Implicit \
         --variant "width=1000" --variant "gamma=0.3, alpha=0.01"
-    python docs/benchmarks/accuracy.py --half development --summary-only
+    python docs/benchmarks/accuracy.py --part development --summary-only
     python docs/benchmarks/accuracy.py --large --models Implicit Ridge LightGBM
 
 The tables are those of `datasets`, at most 2000 rows of each unless ``--large``; the regressors
@@ -14,7 +14,7 @@ the CPU seconds of fit and predict, which, on one thread, are the seconds of an 
 Every result is a row of ``results/accuracy_*.csv``, which only grows. A rerun computes what is
 missing: another version of a library (for our own model, any change of its source), other data or
 other folds are another result. The summary takes the newest result of each cell. It is printed for
-what was asked for, and written for the whole half to ``results/accuracy_*.md``, with the
+what was asked for, and written for the whole part to ``results/accuracy_*.md``, with the
 critical-difference picture beside it.
 """
 
@@ -317,20 +317,20 @@ def parse_variant(text: str) -> tuple[str, Factory]:
 def main() -> int:
     """Run what is missing, then write and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--half", choices=[datasets.DEVELOPMENT, datasets.HELD_OUT])
+    parser.add_argument("--part", choices=datasets.PARTS)
     parser.add_argument("--large", action="store_true", help="all rows of the large tables")
-    parser.add_argument("--datasets", nargs="+", help="some tables of the half only")
+    parser.add_argument("--datasets", nargs="+", help="some tables of the part only")
     parser.add_argument("--models", nargs="+", choices=list(FACTORIES), help="default: all")
     parser.add_argument("--variant", action="append", default=[], help="ours, as name=value, ...")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--summary-only", action="store_true", help="compute nothing")
     options = parser.parse_args()
-    if (options.half is None) == (not options.large):
-        parser.error("give either --half or --large")
+    if (options.part is None) == (not options.large):
+        parser.error("give either --part or --large")
 
     max_rows = None if options.large else MAX_ROWS
-    known = list(datasets.LARGE) if options.large else datasets.names(options.half)
+    known = list(datasets.LARGE) if options.large else datasets.names(options.part)
     names = [name for name in known if name in (options.datasets or known)]
     if options.datasets and len(names) < len(set(options.datasets)):
         parser.error(f"--datasets: not all of {options.datasets} are among {known}")
@@ -338,7 +338,7 @@ def main() -> int:
     chosen = {model: FACTORIES[model] for model in options.models or whole}
     chosen |= dict(map(parse_variant, options.variant))
     options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / f"accuracy_{'large' if options.large else options.half}.csv"
+    path = options.results / f"accuracy_{'large' if options.large else options.part}.csv"
 
     failures = 0
     if not options.summary_only:
