@@ -263,7 +263,7 @@ class FiniteWidth(Prediction):
             self.best_validation_score_ = state.best_score
         warning = message(
             state, training.penalty, solver=self.solver, max_iter=self.max_iter, tol=self.tol,
-            contraction=self.contraction_, warm_start=self.warm_start,
+            contraction=self.contraction_, warm_start=self.warm_start, learning_rate=self.learning_rate,
         )  # fmt: skip
         if warning is not None:
             warn(warning, ConvergenceWarning)

@@ -8,9 +8,10 @@ amplitude a profiled out, its negative log marginal likelihood is, up to a const
 
     ½ log |K + v W⁻¹| + ½ (N − n) log v + ½ N log a,      a = yᵀ (K + v W⁻¹)⁻¹ y / N,
 
-minimised over t, t₀ and log v with the prior t_j ~ N(0, τ²), that is ½ Σ t_j²/τ² added [1]_. The prior
-keeps features that the likelihood says nothing about where the user put them, and their encoded columns,
-whose t counts from a fraction of the feature's own size, in the background.
+minimised over u, t₀ and log v, where t = L u, with the prior u_j ~ N(0, τ²), that is ½ Σ u_j²/τ² added [1]_.
+The prior (`sk_implicit.scale_prior`) keeps features that the likelihood says nothing about where the
+user put them, and their encoded columns, whose t counts from a fraction of the feature's own size, in the
+background.
 
 Of targets that are noisy and far from normal (skewed, heavy-tailed) the likelihood is that of their normal
 scores (`sk_implicit.normal_scores`). How noisy they are is the leave-one-out error of the process that a few
@@ -40,6 +41,7 @@ from .encoding import PiecewiseLinear, dense
 from .limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
 from .normal_scores import far_from_normal, normal_scores
 from .sampling import sample_rows
+from .scale_prior import STD, ScalePrior, indicator_sizes
 from .scaling import InputScaling, TargetScaling
 from .training.leave_one_out import leave_one_out
 
@@ -51,8 +53,6 @@ MAX_COLUMNS = 5000
 MAX_ITER, _LEAST_GAIN = 25, 1e-4
 # Rows and iterations that tell how noisy targets are; the leave-one-out R² below which they are noisy.
 _PILOT_ROWS, _PILOT_ITER, _NOISY = 250, 8, 0.9
-# Standard deviation τ of log scales under the prior.
-PRIOR_STD = 0.8
 # Noise variance relative to the kernel at the start, and its bounds; bounds on log scales.
 _NOISE, _NOISE_BOUNDS = 0.1, (1e-6, 30.0)
 _LOG_SCALE_BOUNDS = (-6.0, 4.0)
@@ -62,6 +62,7 @@ _SMALLEST_SINE = 5e-8
 ENCODED_SHARE = 0.45
 # The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
 _LARGEST_GAMMA = 1.2
+_INDEPENDENT = ScalePrior()
 
 
 def choose_inputs(
@@ -95,17 +96,20 @@ def choose_inputs(
         return InputScaling.unlearnt(X, weights, bias=bias, balanced=balanced)
     encoding = PiecewiseLinear.of(X, weights) if relevance == "auto" else None
     rows = sample_rows(len(weights), MAX_ROWS)
-    sample, groups, columns = dense(X[rows]).astype(np.float64), np.arange(d), np.ones(d)
+    features, weights_of_sample = dense(X[rows]).astype(np.float64), weights[rows]
+    sample, groups, encoded = features, np.arange(d), np.arange(0)
+    columns = indicator_sizes(features, weights_of_sample)
     if encoding is not None:
-        sample = np.hstack([sample, encoding.apply(sample)])
+        sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
         groups = np.append(groups, d + encoding.feature)
         columns = np.append(columns, ENCODED_SHARE * encoding.size)
     Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)[rows]
-    sample, weights_of_sample = sample * columns, weights[rows]
+    sample = sample * columns
     options: dict[str, Any] = {
         "gamma": gamma,
         "bias": bias,
         "left_out": None if left_out is None else left_out[rows],
+        "prior": ScalePrior.of(features, weights_of_sample, encoded),
     }
     Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
     factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
@@ -114,13 +118,13 @@ def choose_inputs(
 
 def likelihood_targets(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
-    left_out: np.ndarray | None = None,
+    left_out: np.ndarray | None = None, prior: ScalePrior = _INDEPENDENT,
 ) -> np.ndarray:  # fmt: skip
     """Return what the scales are learnt from, (n, k): targets, or scores of noisy ones far from normal.
 
     Parameters
     ----------
-    X, Y, weights, groups, gamma, bias, left_out
+    X, Y, weights, groups, gamma, bias, left_out, prior
         As in `learn_relevance`.
     """
     if not bias:  # targets are not centred then, as scores are
@@ -133,8 +137,9 @@ def likelihood_targets(
     left_out = None if left_out is None else left_out[rows]
     X, pilot, weights = X[rows], Y[rows] - np.average(Y[rows], axis=0, weights=weights[rows]), weights[rows]
     columns, constant = learn_relevance(
-        X, pilot, weights, groups, gamma=gamma, bias=bias, left_out=left_out, max_iter=_PILOT_ITER
-    )
+        X, pilot, weights, groups, gamma=gamma, bias=bias, left_out=left_out, prior=prior,
+        max_iter=_PILOT_ITER,
+    )  # fmt: skip
     X = np.hstack([X * columns, np.full((len(X), 1), constant)])
     K = limit_kernel(X, gamma=min(gamma, _LARGEST_GAMMA))
     residual = leave_one_out(K, pilot, weights, left_out).residual
@@ -144,7 +149,7 @@ def likelihood_targets(
 
 def learn_relevance(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
-    left_out: np.ndarray | None = None, max_iter: int = MAX_ITER,
+    left_out: np.ndarray | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = MAX_ITER,
 ) -> tuple[np.ndarray, float]:  # fmt: skip
     """Learn one factor per group of columns.
 
@@ -164,6 +169,8 @@ def learn_relevance(
         Whether the inputs get a constant column.
     left_out : (n,) array or None
         As in `choose_inputs`.
+    prior : ScalePrior
+        That of the groups' log scales, in the order of their numbers; independent by default.
     max_iter : int
         Iterations at most.
 
@@ -189,7 +196,7 @@ def learn_relevance(
         X = np.hstack([X, np.ones((len(X), 1))])
         groups = np.append(groups, n_groups)
     X = X / (np.sqrt(np.average(np.sum((X / largest) ** 2, axis=1), weights=weights)) * largest)
-    likelihood = _Likelihood(X, Y, weights, groups, min(gamma, _LARGEST_GAMMA), n_groups)
+    likelihood = _Likelihood(X, Y, weights, groups, min(gamma, _LARGEST_GAMMA), prior, n_groups)
     n_scales = n_groups + bias
     found = minimize(
         likelihood,
@@ -201,8 +208,7 @@ def learn_relevance(
     )
     if not np.isfinite(found.fun) or found.fun >= _FAILED:
         return neutral
-    scales = np.exp(found.x[:-1])
-    columns = scales[groups]
+    columns = np.exp(likelihood.log_scales(found.x))[groups]
     return (columns[:-1], float(columns[-1])) if bias else (columns, 0.0)
 
 
@@ -211,20 +217,26 @@ _FAILED = 1e100
 
 
 class _Likelihood:
-    """Negative log marginal likelihood per observation, and its gradient, of log scales and log noise.
+    """Negative log marginal likelihood per observation, and its gradient, of u, t₀ and log noise.
 
     The first ``n_penalised`` of the groups' log scales have the prior; that of the bias has none.
     """
 
-    def __init__(self, X, Y, weights, groups, gamma: float, n_penalised: int):
+    def __init__(self, X, Y, weights, groups, gamma: float, prior: ScalePrior, n_penalised: int):
         self.X, self.Y, self.weights, self.gamma = X, Y, weights, gamma
-        self.groups, self.n_penalised = groups, n_penalised
+        self.groups, self.prior, self.n_penalised = groups, prior, n_penalised
         self.total = float(weights.sum())
         self.unit_diagonal = float(np.average(limit_diagonal(X, gamma=gamma), weights=weights))
 
+    def log_scales(self, parameters: np.ndarray) -> np.ndarray:
+        """Return t and t₀."""
+        t = parameters[:-1].copy()
+        t[: self.n_penalised] = self.prior.log_scales(t[: self.n_penalised])
+        return t
+
     def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Return value and gradient (Rasmussen and Williams, eq. 5.9, with the amplitude profiled out)."""
-        t, noise = parameters[:-1], np.exp(parameters[-1])
+        t, noise = self.log_scales(parameters), np.exp(parameters[-1])
         n, k = self.Y.shape
         X = self.X * np.exp(t)[self.groups]
         kernel = limit_kernel_derivatives(X, gamma=self.gamma, by_gamma=False)
@@ -247,9 +259,9 @@ class _Likelihood:
         gradient[:-1] = -0.5 * np.bincount(self.groups, by_column, minlength=len(t))
         by_noise = noise * float(np.diag(G) @ (1 / self.weights))
         gradient[-1] = -0.5 * by_noise + 0.5 * k * (self.total - n)
-        prior = t[: self.n_penalised] / PRIOR_STD**2
-        value += 0.5 * float(prior @ t[: self.n_penalised])
-        gradient[: self.n_penalised] += prior
+        u = parameters[: self.n_penalised]
+        value += 0.5 * float(u @ u) / STD**2
+        gradient[: len(u)] = self.prior.by_u(gradient[: len(u)]) + u / STD**2
         return value / self.total, gradient / self.total
 
 

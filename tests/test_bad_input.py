@@ -96,13 +96,20 @@ def test_one_sample_is_remembered(solver, alpha):
     assert np.isfinite(model.predict(X)).all()
 
 
+def wide():
+    """Return 15 rows of 400 features, of which the target is one."""
+    X = np.random.RandomState(0).standard_normal((15, 400))
+    return X, X[:, 0]
+
+
 @unfinished
 @every_solver
 @pytest.mark.parametrize("alpha", ["loo", 0.01])
 def test_more_features_than_samples(solver, alpha):
-    X = np.random.RandomState(0).standard_normal((15, 400))
-    y = X[:, 0]
-    model = fit(X, y, solver=solver, alpha=alpha, max_iter=20)
+    X, y = wide()
+    # of so many columns, a step of 0.01 in every weight is a long one
+    rate = 2e-3 if solver == "adam" else "auto"
+    model = fit(X, y, solver=solver, alpha=alpha, max_iter=20, learning_rate=rate)
     assert np.abs(model.predict(X)).max() < 2 * np.abs(y).max()
     assert r2(y, model.predict(X)) > (0.5 if alpha == 0.01 else -0.1)
 
@@ -289,6 +296,13 @@ def test_learning_rate_too_large_warns_and_keeps_the_best(solver, learning_rate)
         model = fit(X, y, solver=solver, learning_rate=learning_rate)
     assert np.isfinite(model.predict(X)).all()
     assert model.loss_ <= 0.5 + 1e-9
+
+
+def test_an_automatic_learning_rate_is_not_said_to_be_the_remedy_of_itself():
+    with pytest.warns(
+        ConvergenceWarning, match=r"use learning_rate=a number smaller than the 0\.01 that 'auto'"
+    ):
+        fit(*wide(), solver="adam", max_iter=20)
 
 
 @pytest.mark.parametrize("width", [10**7, 1e6])

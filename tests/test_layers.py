@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up; a module or subpackage imports from the lines above its own only.
 LAYERS = [
     ["_blas", "_blocks"],
-    ["_limit_moments", "equilibrium", "losses", "normal_scores", "sampling", "spectral"],
+    ["_limit_moments", "equilibrium", "losses", "normal_scores", "sampling", "scale_prior", "spectral"],
     ["_limit_table", "encoding", "network"],
     ["_limit_matrix", "adjoint", "scaling"],
     ["from_mlp", "limit", "tangent"],

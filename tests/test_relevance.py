@@ -8,6 +8,7 @@ from scipy.sparse import random as sparse_random
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.relevance import MAX_COLUMNS, MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.scale_prior import ScalePrior
 
 
 def problem(n=60, d=4, k=1, seed=0):
@@ -26,7 +27,7 @@ def test_gradient_agrees_with_finite_differences(k):
     X = np.hstack([X, np.ones((len(X), 1))]) / 2
     groups = np.array([0, 1, 1, 2, 3])
     weights = np.random.RandomState(1).uniform(0.5, 3, len(X))
-    likelihood = _Likelihood(X, Y, weights, groups, 0.4, 3)
+    likelihood = _Likelihood(X, Y, weights, groups, 0.4, ScalePrior(), 3)
     for seed in range(3):
         parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, 5)
         error = check_grad(lambda p: likelihood(p)[0], lambda p: likelihood(p)[1], parameters, epsilon=1e-6)
@@ -39,9 +40,15 @@ def test_weight_two_is_the_row_twice():
     weights = np.random.RandomState(0).randint(1, 4, len(X)).astype(float)
     times = weights.astype(int)
     groups = np.arange(4)
-    weighted = _Likelihood(X, Y, weights, groups, 0.4, 4)
+    weighted = _Likelihood(X, Y, weights, groups, 0.4, ScalePrior(), 4)
     repeated = _Likelihood(
-        np.repeat(X, times, axis=0), np.repeat(Y, times, axis=0), np.ones(times.sum()), groups, 0.4, 4
+        np.repeat(X, times, axis=0),
+        np.repeat(Y, times, axis=0),
+        np.ones(times.sum()),
+        groups,
+        0.4,
+        ScalePrior(),
+        4,
     )
     constants = []
     for seed in range(5):

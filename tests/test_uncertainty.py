@@ -136,11 +136,14 @@ def test_calibrated_residuals_have_unit_variance(seed, least):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_coverage_of_new_observations(width):
-    X, y = problem(n=700, d=2)
-    model = regressor(200 if width == 12 else width, alpha="loo", relevance="auto", tol=1e-4)
-    mean, std = model.fit(X[:120], y[:120]).predict(X[120:], return_std=True)
-    inside = np.mean(np.abs(y[120:] - mean) <= norm.ppf(0.95) * std)
-    assert 0.85 < inside < 0.95
+    """Of nine tenths, in the mean over three samples of the problem."""
+    inside = []
+    for seed in range(3):
+        X, y = problem(n=700, d=2, seed=seed)
+        model = regressor(200 if width == 12 else width, alpha="loo", relevance="auto", tol=1e-4)
+        mean, std = model.fit(X[:120], y[:120]).predict(X[120:], return_std=True)
+        inside.append(np.mean(np.abs(y[120:] - mean) <= norm.ppf(0.95) * std))
+    assert 0.85 < np.mean(inside) < 0.95
     assert model.noise_std_[0] == pytest.approx(NOISE, rel=0.2)
     assert np.all(std > model.noise_std_)
 

@@ -30,7 +30,7 @@ _MESSAGES = {
     Status.DIVERGED: (
         "Training with solver={solver!r} diverged after {n_iter} steps; the best parameters seen were "
         "kept (loss {loss:.3e}, contraction {contraction:.3f}). The learning rate is too large: use "
-        "learning_rate='auto' or a smaller number. A contraction of 1 or more asks for a smaller gamma, too."
+        "learning_rate={smaller}. A contraction of 1 or more asks for a smaller gamma, too."
     ),
     Status.INTERRUPTED: (
         "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
@@ -55,7 +55,7 @@ _FALLS_SHORT = (
 
 def message(
     state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float,
-    warm_start: bool,
+    warm_start: bool, learning_rate: float | str = "auto",
 ) -> str | None:  # fmt: skip
     """Return the warning that is due, or None.
 
@@ -65,7 +65,7 @@ def message(
         How training ended, and where.
     penalty : Penalty
         The penalty it had.
-    solver, max_iter, tol, warm_start
+    solver, max_iter, tol, warm_start, learning_rate
         Parameters of the estimator.
     contraction : float
         ‖sA‖₂ of the network that is kept.
@@ -80,7 +80,7 @@ def message(
     return text.format(
         solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
         loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
-        again=_AGAIN[warm_start],
+        again=_AGAIN[warm_start], smaller=_smaller(learning_rate, history.step_size[-1]),
     )  # fmt: skip
 
 
@@ -91,3 +91,10 @@ def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
         return False
     explained = 1 - min(errors) / errors[0]
     return left > _MOST_LEFT or (penalty.score is not None and explained < penalty.score)
+
+
+def _smaller(learning_rate: float | str, step: float) -> str:
+    """Return what to use instead of a learning rate that is too large; ``step`` is what it came to."""
+    if learning_rate != "auto":
+        return "'auto' or a smaller number"
+    return f"a number smaller than the {step:.2g} that 'auto' took" if np.isfinite(step) else "a small number"

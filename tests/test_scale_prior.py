@@ -1,0 +1,124 @@
+"""The prior of log scales: what it takes for granted of indicators, and of features that say the same."""
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+
+from sk_implicit.encoding import PiecewiseLinear
+from sk_implicit.relevance import _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.scale_prior import ScalePrior, indicator_sizes
+
+NONE_ENCODED = np.arange(0)
+
+
+def covariance(X, weights=None, encoded=NONE_ENCODED):
+    """Return L Lᵀ."""
+    weights = np.ones(len(X)) if weights is None else weights
+    root = ScalePrior.of(X, weights, encoded).root
+    return root @ root.T
+
+
+def features(n=40, d=3, seed=0):
+    """Return correlated columns."""
+    rng = np.random.RandomState(seed)
+    return rng.standard_normal((n, d)) @ rng.standard_normal((d, d))
+
+
+def test_covariance_follows_the_squared_correlations():
+    """Half of R² between features and between encoded ones, half of that from one kind to the other."""
+    X = features()
+    alike = np.corrcoef(X, rowvar=False) ** 2
+    expected = 0.5 * alike[np.ix_([0, 1, 2, 0, 2], [0, 1, 2, 0, 2])]
+    expected[:3, 3:] *= 0.5
+    expected[3:, :3] *= 0.5
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(covariance(X, encoded=np.array([0, 2])), expected, rtol=1e-12)
+
+
+def test_a_row_of_weight_three_is_three_rows():
+    X, weights = features(), np.random.RandomState(1).randint(1, 4, 40)
+    X[:, 2] = X[:, 2] > 0
+    times, ones = weights.astype(int), np.ones(weights.sum())
+    repeated = np.repeat(X, times, axis=0)
+    np.testing.assert_allclose(covariance(X, weights), covariance(repeated), rtol=1e-10)
+    np.testing.assert_allclose(indicator_sizes(X, weights), indicator_sizes(repeated, ones), rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_equal_and_constant_columns(size):
+    """Equal ones share half of their variance, whatever their scale; constant ones share nothing."""
+    column = np.random.RandomState(0).standard_normal(30)
+    X = np.column_stack([column, -2 * column + 1, np.full(30, 0.1), np.zeros(30)]) * size
+    expected = np.eye(4)
+    expected[0, 1] = expected[1, 0] = 0.5
+    np.testing.assert_allclose(covariance(X), expected, atol=1e-12)
+
+
+def test_very_many_features_are_independent():
+    prior = ScalePrior.of(np.zeros((3, 513)), np.ones(3), NONE_ENCODED)
+    u = np.random.RandomState(0).standard_normal(513)
+    assert prior.root is None
+    np.testing.assert_array_equal(prior.log_scales(u), u)
+    np.testing.assert_array_equal(prior.by_u(u), u)
+
+
+def test_rare_indicators_are_small():
+    """The same whichever level is rare; balanced ones, constants and numbers keep their size."""
+    rare = np.arange(20) < 2
+    X = np.column_stack([rare, ~rare, 7 - 3.0 * rare, np.arange(20) < 10, np.ones(20), np.arange(20)])
+    expected = [0.36**0.25] * 3 + [1, 1, 1]
+    np.testing.assert_allclose(indicator_sizes(X.astype(float), np.ones(20)), expected, rtol=1e-12)
+
+
+def test_gradient_agrees_with_finite_differences():
+    """In u, some of whose scales are shared by columns, beside the bias, which is not in the prior."""
+    X = features(n=25, d=4)
+    Y = np.sin(X[:, :1])
+    prior = ScalePrior.of(X[:, [0, 1, 3]], np.ones(25), NONE_ENCODED)
+    X = np.hstack([X, np.ones((25, 1))]) / 2
+    likelihood = _Likelihood(X, Y, np.ones(25), np.array([0, 1, 1, 2, 3]), 0.4, prior, 3)
+    for seed in range(3):
+        parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, 5)
+        error = check_grad(lambda p: likelihood(p)[0], lambda p: likelihood(p)[1], parameters, epsilon=1e-6)
+        assert error < 1e-5 * max(1, np.linalg.norm(likelihood(parameters)[1]))
+
+
+def test_the_prior_is_that_of_log_scales():
+    """What is added to the likelihood is ½ tᵀ (τ² C)⁻¹ t, and t are the log scales that are returned."""
+    X = features(n=30)
+    prior, apart = ScalePrior.of(X, np.ones(30), NONE_ENCODED), ScalePrior()
+    arguments = X, np.sin(X[:, :1]), np.ones(30), np.arange(3), 0.4
+    u = np.array([0.3, -0.4, 0.5])
+    t = prior.log_scales(u)
+    with_prior = _Likelihood(*arguments, prior, 3)(np.append(u, -2.0))[0]
+    independent = _Likelihood(*arguments, apart, 3)(np.append(t, -2.0))[0]
+    precision = np.linalg.inv(0.7**2 * covariance(X))
+    by_hand = independent + 0.5 * (t @ precision @ t - t @ t / 0.7**2) / 30
+    np.testing.assert_allclose(with_prior, by_hand, rtol=1e-10)
+
+
+def test_features_that_say_the_same_rise_together():
+    """Of noisy copies of one signal, scales that are independent a priori differ by more."""
+    spread = {"together": 0.0, "apart": 0.0}
+    for seed in range(6):
+        rng = np.random.RandomState(seed)
+        signal = rng.standard_normal((40, 1))
+        X = np.hstack([signal + 0.3 * rng.standard_normal((40, 6)), rng.standard_normal((40, 3))])
+        Y = np.sin(2 * signal) + 0.1 * rng.standard_normal((40, 1))
+        for name, prior in [
+            ("together", ScalePrior.of(X, np.ones(40), NONE_ENCODED)),
+            ("apart", ScalePrior()),
+        ]:
+            scales, _ = learn_relevance(X, Y, np.ones(40), np.arange(9), gamma=0.4, bias=True, prior=prior)
+            spread[name] += np.log(scales[:6]).var()
+    assert spread["together"] < 0.7 * spread["apart"]
+
+
+def test_inputs_without_a_target_keep_the_sizes_of_the_prior():
+    """Where there is nothing to learn, x̃ holds what the prior expects: features, indicators, encodings."""
+    rng = np.random.RandomState(0)
+    X = np.column_stack([rng.standard_normal(100), np.arange(100) < 5])
+    inputs = choose_inputs(X, np.ones((100, 1)), np.ones(100), gamma=0.4, bias=True, relevance="auto")
+    factors = 1 / inputs.scale
+    np.testing.assert_allclose(factors[1] / factors[0], (4 * 0.05 * 0.95) ** 0.25, rtol=1e-12)
+    assert isinstance(inputs.encoding, PiecewiseLinear) and set(inputs.encoding.feature) == {0}
