@@ -98,7 +98,7 @@ def choose_inputs(
     rows = sample_rows(len(weights), MAX_ROWS)
     features, weights_of_sample = dense(X[rows]).astype(np.float64), weights[rows]
     sample, groups, encoded = features, np.arange(d), np.arange(0)
-    columns = indicator_sizes(features, weights_of_sample)
+    columns = indicator_sizes(features, weights_of_sample, sampled=len(features) < len(weights))
     if encoding is not None:
         sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
         groups = np.append(groups, d + encoding.feature)

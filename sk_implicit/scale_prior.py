@@ -6,7 +6,8 @@ indicators. A column of two values gets the size
     (4 p (1 − p))^¼,        p: the share of one of them,
 
 1 where the two are balanced: standardised to variance 1, an indicator of a rare level would put the few rows
-that have it far away from all others.
+that have it far away from all others. A column that is constant on a sample of the rows counts as an
+indicator that is rarer than one row of it.
 
 C holds that what features have in common, their scales have, too. With R the correlations of the features,
 
@@ -82,11 +83,22 @@ class ScalePrior:
         return by_log_scales if self.root is None else self.root.T @ by_log_scales
 
 
-def indicator_sizes(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the size of every column, (d,): 1 but for those of two values."""
+def indicator_sizes(X: np.ndarray, weights: np.ndarray, sampled: bool) -> np.ndarray:
+    """Return the size of every column, (d,): 1 but for those of two values.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        The features.
+    weights : (n,) array
+        Positive sample weights.
+    sampled : bool
+        Whether there are more rows than these: what is constant here may vary there.
+    """
     low, high = X.min(axis=0), X.max(axis=0)
-    two = (low < high) & np.all((low == X) | (high == X), axis=0)
     share = weights @ (high == X) / weights.sum()
+    share[low == high] = 0.5 / len(X) if sampled else 0.5
+    two = np.all((low == X) | (high == X), axis=0)
     return np.where(two, (4 * share * (1 - share)) ** _RARITY, 1.0)
 
 

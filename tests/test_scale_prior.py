@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import check_grad
 
 from sk_implicit.encoding import PiecewiseLinear
-from sk_implicit.relevance import _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.relevance import MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.sampling import sample_rows
 from sk_implicit.scale_prior import ScalePrior, indicator_sizes
 
 NONE_ENCODED = np.arange(0)
@@ -41,7 +42,8 @@ def test_a_row_of_weight_three_is_three_rows():
     times, ones = weights.astype(int), np.ones(weights.sum())
     repeated = np.repeat(X, times, axis=0)
     np.testing.assert_allclose(covariance(X, weights), covariance(repeated), rtol=1e-10)
-    np.testing.assert_allclose(indicator_sizes(X, weights), indicator_sizes(repeated, ones), rtol=1e-12)
+    sizes = indicator_sizes(X, weights, False)
+    np.testing.assert_allclose(sizes, indicator_sizes(repeated, ones, False), rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
@@ -67,7 +69,22 @@ def test_rare_indicators_are_small():
     rare = np.arange(20) < 2
     X = np.column_stack([rare, ~rare, 7 - 3.0 * rare, np.arange(20) < 10, np.ones(20), np.arange(20)])
     expected = [0.36**0.25] * 3 + [1, 1, 1]
-    np.testing.assert_allclose(indicator_sizes(X.astype(float), np.ones(20)), expected, rtol=1e-12)
+    sizes = indicator_sizes(X.astype(float), np.ones(20), False)
+    np.testing.assert_allclose(sizes, expected, rtol=1e-12)
+    expected[4] = (4 * 0.025 * 0.975) ** 0.25  # rarer than one in twenty, where there are more rows
+    sizes = indicator_sizes(X.astype(float), np.ones(20), True)
+    np.testing.assert_allclose(sizes, expected, rtol=1e-12)
+
+
+def test_levels_that_the_sample_misses_are_rare():
+    """Of 600 rows 500 are looked at: a column that is constant there may vary in the others."""
+    rng = np.random.RandomState(0)
+    X = np.column_stack([rng.standard_normal(600), np.zeros(600), np.ones(600)])
+    X[np.setdiff1d(np.arange(600), sample_rows(600, MAX_ROWS))[:2], 1] = 1
+    settings = {"gamma": 0.4, "bias": True, "relevance": "linear"}
+    inputs = choose_inputs(X, np.ones((600, 1)), np.ones(600), **settings)
+    factors = inputs.scale[0] / inputs.scale
+    np.testing.assert_allclose(factors[1:], (4 * 0.001 * 0.999) ** 0.25, rtol=1e-12)
 
 
 def test_gradient_agrees_with_finite_differences():
