@@ -59,12 +59,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
     relevance : {"auto", "linear"} or None, default="auto"
         "linear" learns one scale per feature by the marginal likelihood of the infinitely wide network
         (automatic relevance determination), on at most 500 rows; of targets that are noisy and far from
-        normal, it is that of their normal scores (ranks). A prior keeps scales near the features' own, those
-        of correlated features together, and rare indicators small. "auto" does the same, and features of at
-        least 6 distinct values also enter through a piecewise-linear encoding along their quantiles, with a
-        scale of its own: the network can follow steps and is robust to outliers. (Up to 512 features, 128 of
-        them encoded; beyond, "auto" is "linear". Of more than 5000, both are None.) None takes the features
-        as they are.
+        normal, it is that of their normal scores (ranks). A prior keeps scales near the features' own, and
+        (up to 512 features) those of correlated ones together; columns of two values of which one is rare
+        start smaller. "auto" does the same, and features of at least 6 distinct values also enter through a
+        piecewise-linear encoding along their quantiles, with a scale of its own: the network can follow
+        steps and is robust to outliers. (Up to 512 features, 128 of them encoded; beyond, "auto" is
+        "linear". Of more than 5000, both are None.) None takes the features as they are.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by

@@ -8,8 +8,8 @@ amplitude a profiled out, its negative log marginal likelihood is, up to a const
 
     ½ log |K + v W⁻¹| + ½ (N − n) log v + ½ N log a,      a = yᵀ (K + v W⁻¹)⁻¹ y / N,
 
-minimised over u, t₀ and log v, where t = L u, with the prior u_j ~ N(0, τ²), that is ½ Σ u_j²/τ² added [1]_.
-The prior (`sk_implicit.scale_prior`) keeps features that the likelihood says nothing about where the
+minimised over u, t₀ and log v, where t = C^½ u, with the prior u_j ~ N(0, τ²), that is ½ Σ u_j²/τ² added
+[1]_. The prior (`sk_implicit.scale_prior`) keeps features that the likelihood says nothing about where the
 user put them, and their encoded columns, whose t counts from a fraction of the feature's own size, in the
 background.
 
@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 from scipy.optimize import minimize
+from scipy.sparse import issparse
 
 from .encoding import PiecewiseLinear, dense
 from .limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
@@ -53,9 +54,9 @@ MAX_COLUMNS = 5000
 MAX_ITER, _LEAST_GAIN = 25, 1e-4
 # Rows and iterations that tell how noisy targets are; the leave-one-out R² below which they are noisy.
 _PILOT_ROWS, _PILOT_ITER, _NOISY = 250, 8, 0.9
-# Noise variance relative to the kernel at the start, and its bounds; bounds on log scales.
+# Noise variance relative to the kernel at the start, and its bounds; bounds on u and t₀.
 _NOISE, _NOISE_BOUNDS = 0.1, (1e-6, 30.0)
-_LOG_SCALE_BOUNDS = (-6.0, 4.0)
+_SCALE_BOUNDS = (-6.0, 4.0)
 # Angles with a sine below this are rounding errors of equal or opposite rows.
 _SMALLEST_SINE = 5e-8
 # Size of a feature's encoded columns beside the feature itself, before anything is learnt.
@@ -98,7 +99,7 @@ def choose_inputs(
     rows = sample_rows(len(weights), MAX_ROWS)
     features, weights_of_sample = dense(X[rows]).astype(np.float64), weights[rows]
     sample, groups, encoded = features, np.arange(d), np.arange(0)
-    columns = indicator_sizes(features, weights_of_sample, sampled=len(features) < len(weights))
+    columns = indicator_sizes(features, weights_of_sample, _varies(X))
     if encoding is not None:
         sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
         groups = np.append(groups, d + encoding.feature)
@@ -114,6 +115,14 @@ def choose_inputs(
     Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
     factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
     return InputScaling.of(X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding)
+
+
+def _varies(X) -> np.ndarray:
+    """Return which columns of X, an array or a CSR array, are not constant, (d,)."""
+    low, high = X.min(axis=0), X.max(axis=0)
+    if issparse(X):
+        low, high = low.toarray(), high.toarray()
+    return np.ravel(low < high)
 
 
 def likelihood_targets(
@@ -203,7 +212,7 @@ def learn_relevance(
         np.append(np.zeros(n_scales), np.log(_NOISE * likelihood.unit_diagonal)),
         jac=True,
         method="L-BFGS-B",
-        bounds=[_LOG_SCALE_BOUNDS] * n_scales + [tuple(np.log(_NOISE_BOUNDS))],
+        bounds=[_SCALE_BOUNDS] * n_scales + [tuple(np.log(_NOISE_BOUNDS))],
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": _LEAST_GAIN},
     )
     if not np.isfinite(found.fun) or found.fun >= _FAILED:

@@ -3,19 +3,22 @@ r"""What is believed of the features' scales before the likelihood is heard (see
 Log scales are normal a priori, t ~ N(0, τ² C), and count from a size that the user's columns set but for
 indicators. A column of two values gets the size
 
-    (4 p (1 − p))^¼,        p: the share of one of them,
+    (4 p (1 − p))^¼,        p: the share of one of them, between 0.001 and 0.999,
 
 1 where the two are balanced: standardised to variance 1, an indicator of a rare level would put the few rows
-that have it far away from all others. A column that is constant on a sample of the rows counts as an
-indicator that is rarer than one row of it.
+that have it far away from all others. A column that varies, but not on the sample of rows that is looked at,
+is taken for an indicator of the smallest size.
 
-C holds that what features have in common, their scales have, too. With R the correlations of the features,
+C holds that what features have in common, their scales have, too. Of two scales let one be that of feature f
+and the other that of feature g, and R be the correlations of the features: then C is
 
-    C_jk = κ δ_jk + (1 − κ) R_jk²,        times λ between a feature itself and an encoded one.
+    (1 − κ) R_fg²,        times λ where one is of the feature itself and the other of its encoded columns,
 
-C is positive definite, as products of covariance matrices, entry by entry, are. Of several features that say
-the same, a likelihood with a scale of its own for each picks one or another by chance; here they rise and
-fall together. In t = L u, L Lᵀ = C, the prior is that of independent u ~ N(0, τ²).
+and 1 on the diagonal. It is positive definite: entry by entry, products of covariance matrices are positive
+semi-definite, and κ is added to the diagonal. Of several features that say the same, a likelihood with a
+scale of its own for each picks one or another by chance; here they rise and fall together. In t = C^½ u, the
+prior is that of independent u ~ N(0, τ²). With the symmetric root, u and bounds on it follow the order of the
+features.
 """
 
 from __future__ import annotations
@@ -23,26 +26,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky
+from scipy.linalg import eigh
 
 # Standard deviation τ of log scales.
 STD = 0.7
-# Share κ of their variance that a feature has to itself, and λ: what it shares with encoded columns.
+# Share κ of its variance that a log scale has to itself, and factor λ between a feature and encoded columns.
 _OWN, _ENCODED = 0.5, 0.5
 # Features beyond which scales are independent: the factorisation would cost more than the likelihood.
 _MAX_FEATURES = 512
-# Power of 4 p (1 − p).
-_RARITY = 0.25
+# Power of 4 p (1 − p), and the least p: half a row of the 500 that are looked at.
+_RARITY, _RAREST = 0.25, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class ScalePrior:
-    """The prior of g log scales t = L u.
+    """The prior of g log scales t = C^½ u.
 
     Attributes
     ----------
     root : (g, g) array or None
-        Lower triangular L; None stands for the identity.
+        C^½, symmetric; None stands for the identity.
     """
 
     root: np.ndarray | None = None
@@ -72,34 +75,37 @@ class ScalePrior:
         C = (1 - _OWN) * alike[np.ix_(feature, feature)]
         C *= np.where(is_encoded[:, None] == is_encoded, 1.0, _ENCODED)
         C[np.diag_indices(len(C))] = 1.0
-        return cls(cholesky(C, lower=True))
+        values, vectors = eigh(C)
+        return cls((vectors * np.sqrt(values)) @ vectors.T)
 
     def log_scales(self, u: np.ndarray) -> np.ndarray:
-        """Return t = L u, (g,)."""
+        """Return t = C^½ u, (g,)."""
         return u if self.root is None else self.root @ u
 
     def by_u(self, by_log_scales: np.ndarray) -> np.ndarray:
         """Return the derivatives by u of what has the given ones by t, (g,)."""
-        return by_log_scales if self.root is None else self.root.T @ by_log_scales
+        return by_log_scales if self.root is None else self.root @ by_log_scales
 
 
-def indicator_sizes(X: np.ndarray, weights: np.ndarray, sampled: bool) -> np.ndarray:
+def indicator_sizes(X: np.ndarray, weights: np.ndarray, varies: np.ndarray) -> np.ndarray:
     """Return the size of every column, (d,): 1 but for those of two values.
 
     Parameters
     ----------
     X : (n, d) array
-        The features.
+        The features, of all rows or a sample.
     weights : (n,) array
         Positive sample weights.
-    sampled : bool
-        Whether there are more rows than these: what is constant here may vary there.
+    varies : (d,) bool array
+        Columns that are not constant over all rows.
     """
     low, high = X.min(axis=0), X.max(axis=0)
-    share = weights @ (high == X) / weights.sum()
-    share[low == high] = 0.5 / len(X) if sampled else 0.5
-    two = np.all((low == X) | (high == X), axis=0)
-    return np.where(two, (4 * share * (1 - share)) ** _RARITY, 1.0)
+    is_low, is_high = low == X, high == X
+    # each level's own sum: of a weight of 1e-17 nothing is left in one minus the others
+    lower, upper = (weights @ level / weights.sum() for level in (is_low, is_high))
+    rare = np.clip(np.where(low < high, np.minimum(lower, upper), 0.0), _RAREST, 0.5)
+    two = varies & np.all(is_low | is_high, axis=0)
+    return np.where(two, (4 * rare * (1 - rare)) ** _RARITY, 1.0)
 
 
 def _centred(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +116,6 @@ def _centred(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
     largest = np.abs(X).max(axis=0)  # squares of 1e200 overflow
     relative = X / np.where(largest > 0, largest, 1.0)
     relative -= np.average(relative, axis=0, weights=weights)
-    relative[:, np.ptp(X, axis=0) == 0] = 0
+    relative[:, X.min(axis=0) == X.max(axis=0)] = 0
     size = np.sqrt(np.average(relative**2, axis=0, weights=weights))
     return relative, np.where(size > 0, size, 1.0)

@@ -298,11 +298,10 @@ def test_learning_rate_too_large_warns_and_keeps_the_best(solver, learning_rate)
     assert model.loss_ <= 0.5 + 1e-9
 
 
-def test_an_automatic_learning_rate_is_not_said_to_be_the_remedy_of_itself():
-    with pytest.warns(
-        ConvergenceWarning, match=r"use learning_rate=a number smaller than the 0\.01 that 'auto'"
-    ):
-        fit(*wide(), solver="adam", max_iter=20)
+@pytest.mark.parametrize("rate", ["auto", 0.01])
+def test_an_automatic_learning_rate_is_not_said_to_be_the_remedy_of_itself(rate):
+    with pytest.warns(ConvergenceWarning, match=r"use a smaller learning_rate \('auto' is 0\.01\)"):
+        fit(*wide(), solver="adam", max_iter=20, learning_rate=rate)
 
 
 @pytest.mark.parametrize("width", [10**7, 1e6])

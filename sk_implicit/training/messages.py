@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .adam import AUTO_LEARNING_RATE
 from .lm import shortfall
 from .penalty import Penalty
 from .records import Status, TrainingState
@@ -30,7 +31,7 @@ _MESSAGES = {
     Status.DIVERGED: (
         "Training with solver={solver!r} diverged after {n_iter} steps; the best parameters seen were "
         "kept (loss {loss:.3e}, contraction {contraction:.3f}). The learning rate is too large: use "
-        "learning_rate={smaller}. A contraction of 1 or more asks for a smaller gamma, too."
+        "{smaller}. A contraction of 1 or more asks for a smaller gamma, too."
     ),
     Status.INTERRUPTED: (
         "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
@@ -80,7 +81,7 @@ def message(
     return text.format(
         solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
         loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
-        again=_AGAIN[warm_start], smaller=_smaller(learning_rate, history.step_size[-1]),
+        again=_AGAIN[warm_start], smaller=_smaller(solver, learning_rate),
     )  # fmt: skip
 
 
@@ -93,8 +94,10 @@ def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
     return left > _MOST_LEFT or (penalty.score is not None and explained < penalty.score)
 
 
-def _smaller(learning_rate: float | str, step: float) -> str:
-    """Return what to use instead of a learning rate that is too large; ``step`` is what it came to."""
-    if learning_rate != "auto":
-        return "'auto' or a smaller number"
-    return f"a number smaller than the {step:.2g} that 'auto' took" if np.isfinite(step) else "a small number"
+def _smaller(solver: str, learning_rate: float | str) -> str:
+    """Return what to use instead of a learning rate that is too large."""
+    if solver == "adam" and (learning_rate == "auto" or float(learning_rate) <= AUTO_LEARNING_RATE):
+        return f"a smaller learning_rate ('auto' is {AUTO_LEARNING_RATE:g})"
+    return (
+        "a smaller learning_rate" if learning_rate == "auto" else "learning_rate='auto' or a smaller number"
+    )
