@@ -86,10 +86,15 @@ def run(code: str, tmp_path: Path) -> str:
 
 
 def test_importing_is_quick(tmp_path):
-    """Processor time; the least of several, as a busy machine only adds to it."""
-    code = BASE + "start = time.process_time(); import sk_implicit; print(time.process_time() - start)"
+    """Beside what scikit-learn's base takes in the same process, so that slow and busy machines agree."""
+    code = (
+        "import time\nstart = time.process_time()\n"
+        f"{BASE}between = time.process_time()\n"
+        "import sk_implicit\n"
+        "print((time.process_time() - between) / (between - start))\n"
+    )
     run(code, tmp_path)  # compiles
-    assert min(float(run(code, tmp_path)) for _ in range(7)) < 0.06
+    assert min(float(run(code, tmp_path)) for _ in range(5)) < 0.15
 
 
 def test_importing_draws_nothing_heavy_in(tmp_path):
