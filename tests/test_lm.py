@@ -250,9 +250,9 @@ STEEP = np.linspace(-1.7, 1.7, 200)[:, None]
 def test_a_jump_is_fitted_though_steps_in_the_features_are_short():
     """Of most starts; some come to rest before."""
     y = (STEEP[:, 0] > 0).astype(float)
-    fits = [ImplicitReLURegressor(random_state=seed).fit(STEEP, y) for seed in range(8)]
+    fits = [ImplicitReLURegressor(random_state=seed).fit(STEEP, y) for seed in range(16)]
     assert np.median([fit.history_["step_size"][-1] for fit in fits]) > 0.1  # A and W hardly move in the end
-    assert np.median([fit.score(STEEP, y) for fit in fits]) > 0.94
+    assert np.median([fit.score(STEEP, y) for fit in fits]) > 0.95
 
 
 def test_a_fit_that_falls_far_short_of_its_linearisation_says_so():

