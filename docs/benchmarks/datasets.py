@@ -6,9 +6,9 @@ DEVELOPMENT and HELD_OUT were fixed before any result was looked at. DEVELOPMENT
 defaults, and holds every table that a prototype had already been tried on; HELD_OUT was to be looked
 at once, at the end, and has been looked at more often since (the README beside this file says when).
 CONFIRMATION was added for that: tables that no model here had been tried on, fixed with their targets
-and dropped columns before any result on them was known, and looked at once. Each part has tables that
-are small, large, collinear, noisy, categorical and heavy-tailed. Two of
-CONFIRMATION are simulated. Some tables are panels; folds are shuffled all the same.
+and dropped columns before any result on them was known, and looked at once. Two of these are simulated.
+Each part has tables that are small, large, collinear, noisy, categorical and heavy-tailed. Some are
+panels; folds are shuffled all the same.
 
 The rules, the same for every table:
 
