@@ -196,7 +196,9 @@ def activate(g: np.ndarray, low: np.ndarray | None, active: np.ndarray | None, o
     """Write max(g, low), or 1[active] ∘ g, into `out`; `low` None stands for zero."""
     if active is not None:
         return np.multiply(g, active, out=out)
-    return np.maximum(g, 0 if low is None else low, out=out)
+    if low is None:  # NumPy compares an array with a number one by one, arrays several numbers at a time
+        low = np.zeros((1, g.shape[1]), g.dtype)
+    return np.maximum(g, low, out=out)
 
 
 def column_norms(X: np.ndarray) -> np.ndarray:
