@@ -150,6 +150,7 @@ def likelihood_targets(
         max_iter=_PILOT_ITER,
     )  # fmt: skip
     X = np.hstack([X * columns, np.full((len(X), 1), constant)])
+    X = np.ldexp(X, -np.frexp(np.abs(X).max())[1])  # products of rows stay in range; the factor says nothing
     K = limit_kernel(X, gamma=min(gamma, _LARGEST_GAMMA))
     residual = leave_one_out(K, pilot, weights, left_out).residual
     noisy = weights @ residual**2 > (1 - _NOISY) * (weights @ pilot**2)

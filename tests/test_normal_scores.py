@@ -73,6 +73,13 @@ def test_noisy_targets_far_from_normal_are_learnt_from_by_their_scores():
     assert_array_equal(found[:, 1:], Y[:, 1:])
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e300])
+def test_noise_is_found_where_squares_of_inputs_are_beyond_the_range_of_numbers(size):
+    X, signal, noise = table()
+    Y, found = targets(X * size, np.exp(signal + noise)[:, None])
+    assert_array_equal(found, normal_scores(Y, np.ones(150)))
+
+
 @pytest.mark.parametrize("relevance", ["linear", "auto"])
 def test_scales_do_not_depend_on_what_noisy_targets_are_measured_in(relevance):
     X, signal, noise = table()
