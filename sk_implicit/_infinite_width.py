@@ -68,6 +68,7 @@ class InfiniteWidth:
         loss = self._loss(target)
         inputs = self._choose_inputs(rows)
         self._set_scaling(inputs, target)
+        target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
         X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
         options: dict[str, Any] = {"gamma": self.gamma, "alpha": self.alpha, "left_out": left_out}
         fit: LimitFit | LogisticLimit

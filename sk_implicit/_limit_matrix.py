@@ -12,6 +12,8 @@ from ._limit_table import TILE, TableEvaluator
 # A power of two, so that it rounds nothing, that brings the largest numbers to where squares are finite.
 _HUGE_SCALE = 2.0**-600
 _BLOCK = 1 << 22  # cosines per matrix product, 32 MiB
+# Binary digits that cosines of rows of d entries are rounded to: 53 − log₂ d, in these limits.
+_FEWEST_DIGITS, _MOST_DIGITS = 40, 49
 
 
 def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = False) -> list[np.ndarray]:
@@ -48,6 +50,7 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
     outs = [np.empty((len(norm_x), len(norm_y)), dtype) for _ in range(len(names) + cosine)]
     evaluator = TableEvaluator(gamma, *names)
     check_range(norm_x, norm_y, evaluator, dtype)
+    offset = rounding_offset(unit_x.shape[1])
     n_rows = max(1, min(len(norm_x), _BLOCK // max(1, len(norm_y))))
     buffer = np.empty(n_rows * len(norm_y))
     for start in range(0, len(norm_x), n_rows):
@@ -63,10 +66,10 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
         blocks = [out[start:stop, first:] for out in outs]
         for rows, cols in _tiles(*shape, upper=Y is None):
             rho = cosines[rows, cols]
-            # Round to multiples of 2^-49. Near ±1 the kernel sees √(1 − |ρ|), which would turn the
-            # rounding error of equal rows' product into 1e-8.
-            rho += 8.0
-            rho -= 8.0
+            # Near ±1 the kernel sees √(1 − |ρ|), which would turn the rounding error of equal rows'
+            # product into 1e-8, and more: hence it is rounded off.
+            rho += offset
+            rho -= offset
             for values, block in zip(evaluator(rho), blocks, strict=False):
                 values *= norm_y[first:][cols]
                 np.multiply(values, norm_x[start:stop][rows, None], out=block[rows, cols])
@@ -82,6 +85,16 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
         if cosine:
             np.fill_diagonal(outs[-1], norm_x > 0)
     return outs
+
+
+def rounding_offset(d: int) -> float:
+    """Return what rounds the cosines of rows of d entries when it is added to them and taken off again.
+
+    The sum of d products errs by d/2 units of rounding at most, and comes near to an eighth of that where
+    the products are alike, as those of indicators are.
+    """
+    digits = np.clip(53 - np.ceil(np.log2(max(d, 1))), _FEWEST_DIGITS, _MOST_DIGITS)
+    return float(1.5 * 2.0 ** (52 - digits))  # with ±1 added, the spacing of numbers is the same
 
 
 def _mirror(square: np.ndarray) -> None:

@@ -47,7 +47,7 @@ BLOCK_ENTRIES = 2_000_000
 # as its inverse, and predictions keep the digits that leaves them.
 _LEAST_PENALTY = 1e-10
 # A matrix that is singular to rounding gets up to 10^this times its rounding error on the diagonal.
-_MAX_JITTER = 8
+_MAX_JITTER = 10
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -139,16 +139,15 @@ def fit_ridge(
     weights : (n,) array
         Positive sample weights.
     a : float
-        The penalty, absolute. It is raised to 1e-10 of the mean of diag K, times the mean weight where that
-        is less than 1: with 0 the fit interpolates to that accuracy, and equal rows with different targets
-        get their mean.
+        The penalty, absolute. It is raised to 1e-10 of the mean of diag K, times the mean weight: with 0 the
+        fit interpolates to that accuracy, and equal rows with different targets get their mean.
     """
     n = len(Y)
     Y = Y.astype(np.float64, copy=False)
     K_pp = kernel(landmarks)
     scale = float(np.trace(K_pp)) / len(landmarks)
     rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
-    a = max(a, _LEAST_PENALTY * (scale or 1.0) * min(1.0, float(weights.mean())))
+    a = max(a, _LEAST_PENALTY * (scale or 1.0) * float(weights.mean()))
     if len(landmarks) == n:
         factor, shift = shifted_cholesky(K_pp, a / weights, rounding)
         C = backward(factor, forward(factor, Y))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
@@ -266,3 +267,22 @@ def test_derivative_by_the_angle_alone_is_that_of_both():
     alone = limit_kernel_derivatives(X, gamma=0.4, by_gamma=False)
     np.testing.assert_array_equal(alone.theta, both.theta)
     assert alone.gamma is None and both.gamma is not None
+
+
+@pytest.mark.parametrize("p", [40, 1000])
+def test_a_row_alone_is_predicted_as_among_others(p):
+    """Where inputs are given twice with different targets, next to no rounding error is forgiven."""
+    rng = np.random.RandomState(0)
+    X = np.tile(rng.standard_normal((15, p)), (2, 1))
+    y = rng.standard_normal(30)
+    model = ImplicitReLURegressor(np.inf, alpha=0, relevance=None, clip=False).fit(X, y)
+    together = model.predict(X)
+    assert_allclose(together[:15], (y[:15] + y[15:]) / 2, atol=1e-3)
+    assert_allclose([model.predict(row[None])[0] for row in X], together, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e100, 1e-60])
+def test_targets_beyond_single_precision_are_refused_with_inputs_in_it(size):
+    X = np.random.RandomState(0).standard_normal((20, 3)).astype(np.float32)
+    with pytest.raises(ValueError, match="Pass X as float64, or rescale y"):
+        ImplicitReLURegressor(np.inf).fit(X, size * X[:, 0].astype(np.float64))

@@ -18,7 +18,7 @@ from sk_implicit._limit_moments import (
     limit_values,
     solve_fixed_point,
 )
-from sk_implicit.limit import limit_diagonal, limit_functions, limit_kernel
+from sk_implicit.limit import limit_diagonal, limit_functions, limit_kernel, limit_kernel_derivatives
 
 GAMMAS = [1e-3, 0.1, 0.4, 0.9, 1.2]
 NAMES = ["phi", "k", "kappa", "l", "nngp", "ntk"]
@@ -388,3 +388,19 @@ def test_kernels_that_are_not_numbers_are_refused(X, scale, dtype):
             evaluate(far, gamma=0.4)
     if not np.isnan(scale):  # far rows beside near ones are within the range
         assert np.isfinite(limit_kernel(far, X.astype(dtype), gamma=0.4)).all()
+
+
+@pytest.mark.parametrize("d", [1, 3, 17, 64, 200, 1000, 5000, 20000])
+@pytest.mark.parametrize("kind", ["normal", "indicators", "constant"])
+def test_equal_rows_have_the_cosine_one(d, kind):
+    rng = np.random.default_rng(0)
+    X = {
+        "normal": rng.standard_normal((20, d)),
+        "indicators": rng.integers(0, 2, (20, d)) + 0.1,
+        "constant": np.ones((20, d)) * rng.random((20, 1)),
+    }[kind]
+    twice = limit_kernel_derivatives(np.vstack([X, -X, X]), gamma=0.4).cosine
+    assert_array_equal(np.diag(twice, 40), 1)
+    assert_array_equal(np.diag(twice, 20), -1)
+    between = limit_kernel(X[:7], X, gamma=0.4)
+    assert_allclose(np.diag(between), np.diag(limit_kernel(X, gamma=0.4))[:7], rtol=1e-14)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.stats import norm
 from sklearn.base import clone
@@ -281,3 +281,25 @@ def test_noise_of_equal_rows_is_that_of_their_cells(width):
     y = X.prod(axis=1) * np.where(rng.uniform(size=400) < 0.1, -1, 1)  # a standard deviation of 0.6
     model = regressor(width, alpha="loo").fit(X, y)
     assert 0.5 < model.noise_std_[0] < 0.7
+
+
+@pytest.mark.parametrize("width", [100, np.inf])
+def test_equal_weights_of_any_size_leave_interpolation_and_its_deviations_as_they_are(width):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((40, 3))
+    y = X[:, 0] + 0.3 * rng.standard_normal(40)
+    settings = {"alpha": 0, "uncertainty": True, "relevance": None, "random_state": 0}
+    one = ImplicitReLURegressor(width, **settings).fit(X, y)
+    for size in (1e-8, 1e4, 1e8):
+        other = ImplicitReLURegressor(width, **settings).fit(X, y, np.full(40, size))
+        assert_allclose(other.noise_std_, one.noise_std_, rtol=1e-4)
+        assert_allclose(other.predict(X, return_std=True)[1], one.predict(X, return_std=True)[1], rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Training with solver='lm':sklearn.exceptions.ConvergenceWarning")
+def test_interpolation_of_equal_inputs_in_single_precision_has_deviations():
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        X, y = (rng.rand(10, 1) < 0.5).astype(np.float32), rng.standard_normal(10)
+        model = ImplicitReLURegressor(40, alpha=0, uncertainty=True, relevance=None, random_state=2).fit(X, y)
+        assert np.isfinite(model.predict(X, return_std=True)[1]).all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import issparse
 
+from .._limit_matrix import rounding_offset
 from .._limit_table import CELL_BITS, OCTAVES, limit_table
 from ._graph import Graph, augment
 
@@ -25,8 +26,9 @@ def limit_outputs(graph: Graph, model, X: str) -> str:
     norm = graph("Sqrt", graph.sum_rows(graph("Mul", X, X)))
     nonzero = graph("Where", graph("Greater", norm, graph.constant(0.0)), norm, graph.constant(1.0))
     rho = graph("MatMul", graph("Div", X, nonzero), graph.constant(landmarks.T))
-    # rounded to multiples of 2^-49, as in `limit_kernel`: equal rows have the cosine 1
-    rho = graph("Sub", graph("Add", rho, graph.constant(8.0)), graph.constant(8.0))
+    # rounded as in `limit_kernel`: equal rows have the cosine 1
+    offset = graph.constant(rounding_offset(landmarks.shape[1]))
+    rho = graph("Sub", graph("Add", rho, offset), offset)
     K = _limit_function(graph, model.gamma_, rho)
     F = graph("Mul", norm, graph("MatMul", K, graph.constant(lengths * model.dual_coef_)))
     return graph("Cast", F, to=graph.proto(result_type))
