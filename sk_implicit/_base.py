@@ -81,7 +81,7 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
         return FitWatch(self, X, y, sample_weight, max_steps=0 if self._at_infinity else self.max_iter)
 
     @one_pool()
-    def _fit_network(self, X, Y, weights, scores, watch):
+    def _fit_network(self, X, Y, weights, counts, scores, watch):
         """Train on validated rows.
 
         Parameters
@@ -92,12 +92,14 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
             Targets on the user's scale.
         weights : (n,) array
             Sample weights; rows of weight 0 are dropped here.
+        counts : (n,) array
+            Those of them that may be counts of equal rows (see `sampling.left_out_weights`).
         scores : callable
             ``scores(Y, prediction, weights)``, the validation score for early stopping.
         watch : FitWatch
             Told of every step, and of the end.
         """
-        rows = distinct_rows(*drop_weightless(X, Y, weights))
+        rows = distinct_rows(*drop_weightless(X, Y, weights, counts))
         self._forget()
         if self._at_infinity:
             self._fit_limit(rows)

@@ -50,12 +50,12 @@ def validate_weights(sample_weight, X) -> np.ndarray:
     return weights
 
 
-def drop_weightless(X, Y, weights):
+def drop_weightless(X, Y, weights, *others):
     """Leave out rows of weight 0: the fit is that without them, to the bit."""
     if weights.all():
-        return X, Y, weights
+        return X, Y, weights, *others
     kept = weights > 0
-    return X[kept], Y[kept], weights[kept]
+    return tuple(part[kept] for part in (X, Y, weights, *others))
 
 
 def require_memory(shape: Shape, dtype, width) -> None:

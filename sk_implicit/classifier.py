@@ -280,9 +280,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         watch = self._watch(X, y, sample_weight)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
         check_classification_targets(y)
-        weights = validate_weights(sample_weight, X)
+        counts = validate_weights(sample_weight, X)
         classes, codes = np.unique(y, return_inverse=True)
-        weights = weights * self._class_weights(classes, codes, weights)[codes]
+        weights = counts * self._class_weights(classes, codes, counts)[codes]
         present = np.unique(codes[weights > 0])
         if len(present) < 2:
             raise ValueError(
@@ -291,9 +291,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             )
         training = getattr(self, "_training", None)
         if self.warm_start and not self._at_infinity and training is not None:
-            self._check_same_problem(training, classes)
+            self._check_same_problem(classes)
         self.classes_ = classes
-        self._fit_network(X, self._encode(codes), weights, self._log_score, watch)
+        self._fitted_loss = self.loss
+        self._fit_network(X, self._encode(codes), weights, counts, self._log_score, watch)
         return self
 
     def _class_weights(self, classes, codes, weights) -> np.ndarray:
@@ -310,12 +311,11 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             )
         return values
 
-    def _check_same_problem(self, training, classes) -> None:
+    def _check_same_problem(self, classes) -> None:
         """Refuse to continue a fit with other classes or another loss."""
-        fitted = "log_loss" if isinstance(training.target, ClassScaling) else "squared_error"
         wrong = []
-        if fitted != self.loss:
-            wrong.append(f"loss was {fitted!r} and is now {self.loss!r}")
+        if self._fitted_loss != self.loss:
+            wrong.append(f"loss was {self._fitted_loss!r} and is now {self.loss!r}")
         if not np.array_equal(classes, self.classes_):
             wrong.append(f"the classes were {self.classes_} and are now {classes}")
         self._refuse_to_continue(wrong)
@@ -354,7 +354,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     def _probabilities(self, F) -> np.ndarray:
         """Return the probabilities of the classes for unscaled outputs F, (n, n_classes)."""
-        if self.loss == "log_loss":
+        if self._fitted_loss == "log_loss":
             return np.exp(log_probabilities(F))
         scores = np.hstack([-F, F]) if F.shape[1] == 1 else F
         P = np.clip((1 + scores) / 2, CLIPPED, 1 - CLIPPED)
@@ -431,4 +431,4 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             Logarithms of the probabilities, finite where those underflow.
         """
         F = self._outputs(X)
-        return log_probabilities(F) if self.loss == "log_loss" else np.log(self._probabilities(F))
+        return log_probabilities(F) if self._fitted_loss == "log_loss" else np.log(self._probabilities(F))

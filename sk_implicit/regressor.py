@@ -328,7 +328,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         assert_all_finite(Y, input_name="y")
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
-        self._fit_network(X, Y, weights, _weighted_r2, watch)
+        self._fit_network(X, Y, weights, weights, _weighted_r2, watch)
         return self
 
     @classmethod

@@ -35,7 +35,7 @@ class DistinctRows(NamedTuple):
         return DistinctRows(*(part[rows] for part in self))
 
 
-def distinct_rows(X, Y: np.ndarray, weights: np.ndarray) -> DistinctRows:
+def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | None = None) -> DistinctRows:
     """Return the distinct rows of (X, Y), with the sums of their weights, in an order of their own.
 
     An optimiser amplifies the rounding error of a sum that is taken in another order. From these rows
@@ -50,24 +50,27 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray) -> DistinctRows:
         Targets; rows are equal where X and Y are.
     weights : (n,) array
         Sample weights.
+    counts : (n,) array or None
+        Those of them that may be counts of equal rows, before other factors; None for ``weights``.
     """
     keys = [_digest(columns, values, y) for (columns, values), y in zip(_entries(X), Y)]
     place = {key: number for number, key in enumerate(sorted(set(keys)))}
     group = np.array([place[key] for key in keys])
     _, rows, given = np.unique(group, return_index=True, return_counts=True)
     X = X[rows] if issparse(X) else np.ascontiguousarray(X[rows])
-    Y, weights = Y[rows], np.bincount(group, weights)
-    return DistinctRows(X, Y, weights, left_out_weights(X, Y, weights, given))
+    Y, counts = Y[rows], np.bincount(group, weights if counts is None else counts)
+    weights = np.bincount(group, weights)
+    copies = counts if (counts == np.round(counts)).all() else given
+    return DistinctRows(X, Y, weights, left_out_weights(X, Y, weights, copies))
 
 
-def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, given: np.ndarray) -> np.ndarray:
+def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Return how much of its weight a row loses in leave-one-out, (n,): all of it, but in tables of counts.
 
     A row of weight 2 is the same row given twice, which may mean two things. As a rule, weight is importance,
     and what stayed of a row would predict what is left out. Where inputs and targets take few values, equal
     rows are rows like others, and one of them is left out: of a row whose targets come with other inputs, and
-    whose inputs come with other targets or are cells of a table of which at least half are there. That is one
-    unit of weights that are whole numbers; of others, the weight over the times that the row was given.
+    whose inputs come with other targets or are cells of a table of which at least half are there.
 
     Parameters
     ----------
@@ -77,10 +80,10 @@ def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, given: np.ndarray) -
         Targets.
     weights : (n,) array
         Positive sample weights.
-    given : (n,) int array
-        How often a row was given.
+    copies : (n,) array
+        How many equal rows a row stands for: its sample weight where those are whole numbers, else how often
+        it was given.
     """
-    copies = weights if (weights == np.round(weights)).all() else given
     if copies.max() == 1:
         return weights
     nothing = np.empty(0)

@@ -141,3 +141,16 @@ def test_a_kernel_of_zeros_explains_nothing(k):
     choice = approximate_leave_one_out(0 * K, Y, 0 * Y, np.ones(30), loss)
     assert choice.alpha > 0
     assert_allclose(choice.score, np.log(max(k, 2)))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("below", [0.1, 10.0])
+def test_penalties_that_leave_a_kernel_singular_are_passed_over(k, below):
+    """A kernel with a negative eigenvalue, as rounding makes them: of a tenth, or ten times, of its mean."""
+    K, Y, loss = problem(k)
+    values, vectors = np.linalg.eigh(K)
+    values[0] = -below * np.trace(K) / len(K)
+    choice = approximate_leave_one_out((vectors * values) @ vectors.T, Y, 0 * Y, np.ones(len(K)), loss)
+    assert choice.alpha > 0.2 * below  # the curvature of the loss is a quarter, or less
+    assert np.isfinite(choice.score)
+    assert np.isinf(choice.curve).any()

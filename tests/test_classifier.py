@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import rows
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_circles
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -302,3 +302,60 @@ def test_probabilities_of_float32_are_scored_without_a_warning(loss, iris):
         F = np.random.RandomState(0).standard_normal((500, 3)).astype(np.float32)
         model._log_score(np.eye(3)[np.arange(500) % 3], F, np.ones(500))
     assert len(model.validation_scores_) == model.n_iter_
+
+
+@pytest.mark.parametrize("random_state", range(5))
+def test_features_as_they_come_are_fitted(random_state):
+    """One of wine's is a thousand times larger than others, and its kernel singular in float32."""
+    X, y = load_wine(return_X_y=True)
+    assert ImplicitReLUClassifier(random_state=random_state).fit(X, y).score(X, y) > 0.7
+
+
+@pytest.mark.parametrize("width", [30, np.inf])
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 1, 1: 1.5}])
+def test_counts_are_rows_whatever_the_classes_weigh(width, class_weight):
+    cells = np.repeat([0.0, 1, 2, 3], 2)[:, None]
+    y, counts = np.tile([0, 1], 4), np.array([95, 10, 60, 40, 40, 60, 10, 90])
+    rows = np.repeat(np.arange(8), counts)
+    model = ImplicitReLUClassifier(width, class_weight=class_weight, random_state=0)
+    table = clone(model).fit(cells, y, counts).predict_proba(cells[::2])
+    assert_allclose(table, model.fit(cells[rows], y[rows]).predict_proba(cells[::2]), rtol=1e-10)
+    assert table[0, 1] < 0.3 and table[-1, 1] > 0.7
+
+
+def test_a_common_factor_of_weights_does_not_move_the_penalties_that_are_tried(iris):
+    X, y = iris
+    one = ImplicitReLUClassifier(np.inf).fit(X, y)
+    for factor in (0.37, 2.0, 3.0):
+        other = ImplicitReLUClassifier(np.inf).fit(X, y, np.full(len(y), factor))
+        assert_allclose(other.alpha_, factor * one.alpha_, rtol=1e-8)
+        assert_allclose(other.predict_proba(X), one.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [20, np.inf])
+def test_probabilities_are_of_the_loss_that_was_fitted(width, iris):
+    X, y = iris
+    model = ImplicitReLUClassifier(width, random_state=0).fit(X, y)
+    P, log_P = model.predict_proba(X), model.predict_log_proba(X)
+    model.set_params(loss="squared_error")
+    assert_array_equal(model.predict_proba(X), P)
+    assert_array_equal(model.predict_log_proba(X), log_P)
+
+
+def test_training_that_explains_far_less_than_leave_one_out_is_reported():
+    X, y = make_circles(200, noise=0.05, factor=0.5, random_state=0)
+    model = ImplicitReLUClassifier(relevance="linear", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="explains .* on rows left out.*relevance=None"):
+        model.fit(StandardScaler().fit_transform(X), y)
+    model.set_params(relevance=None).fit(StandardScaler().fit_transform(X), y)  # warnings are errors
+
+
+def test_a_system_that_cannot_be_factorised_ends_the_corrections():
+    objective = goal(1)
+
+    class Singular:
+        def propose(self, *args):
+            raise np.linalg.LinAlgError
+
+    point = objective.first
+    assert LevenbergMarquardt._correct(objective, point, Singular(), 1.0) is point

@@ -218,10 +218,22 @@ def test_leave_one_out_takes_whole_rows_but_of_tables_of_counts(kind):
     weights = np.array([3.0, 1, 9, 4, 2, 6, 2, 2])
     given = weights.astype(int)
     cells = [3, 1, 1, 1, 2, 6, 1, 2]
-    for times in (given, np.ones(8, int)):  # a row of weight 2 is the row twice
-        assert_array_equal(left_out_weights(kind(X), y, weights, times), cells)
-    assert_allclose(left_out_weights(kind(X), y, 0.3 * weights, given), 0.3 * np.array(cells))
-    assert_array_equal(left_out_weights(kind(X), y, weights + 0.5, np.ones(8, int)), weights + 0.5)
+
+    def left_out(times, *weights):
+        """That of the rows, each given so many times, in their order."""
+        rows = np.repeat(np.arange(8), times)
+        found = distinct_rows(kind(X[rows]), y[rows], *(w[rows] for w in weights))
+        distinct = found.X.toarray() if sparse.issparse(found.X) else found.X
+        equal = (distinct == X[:, None]).all(axis=2) & (y[:, None] == found.Y).all(axis=2)
+        return found.left_out[np.argmax(equal, axis=1)]
+
+    ones, once = np.ones(8), np.ones(8, int)
+    assert_array_equal(left_out(given, ones), cells)  # a row of weight 2 is the row twice
+    assert_array_equal(left_out(once, weights), cells)
+    assert_allclose(left_out(given, 0.3 * ones), 0.3 * np.array(cells))
+    assert_array_equal(left_out(once, weights + 0.5), weights + 0.5)
+    # counts times something else, as the weights of classes are
+    assert_allclose(left_out(once, 0.3 * weights, weights), 0.3 * np.array(cells))
     # all cells of a table, but for one whose target is its own
     assert_array_equal(left_out_weights(kind(X[2:]), y[2:], weights[2:], given[2:]), [1, 1, 1, 6, 1, 2])
     assert_array_equal(

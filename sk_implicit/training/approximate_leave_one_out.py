@@ -39,7 +39,6 @@ from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
 # Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
 # share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
 GRID = np.logspace(-7, 3, 21)
-_STEPS = 2
 _FIRST, _LEAST_GAIN = 10, 1e-3
 # Newton's method: relative change of the objective that ends it, steps, and halvings of one.
 _TOL, _MAX_ITER, _MAX_HALVINGS = 1e-6, 30, 10
@@ -180,21 +179,26 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss, left_out=None) -> L
     K = K.astype(np.float64, copy=False)
     Y, F0 = Y.astype(np.float64), F0.astype(np.float64)
     scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
-    grid = weighted_grid(GRID, _STEPS, weights)
+    grid = weighted_grid(GRID, weights)
     curve = np.full(len(grid), np.nan)
     fits: dict[int, np.ndarray] = {}
 
     def score(j: int, near: int | None) -> float:
         if np.isnan(curve[j]):
-            D = None if near is None else fits[near]
-            curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D, left_out)
+            D = None if near is None else fits.get(near)
+            try:
+                curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D, left_out)
+            except np.linalg.LinAlgError:  # so small a penalty is nothing beside the rounding errors of K
+                curve[j] = np.inf
         return curve[j]
 
     best = _FIRST
     gain = _LEAST_GAIN * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
     score(best, None)
     direction, least = (-1, gain) if score(best - 1, best) < curve[best] - gain else (1, 0.0)
-    while 0 <= best + direction < len(grid) and score(best + direction, best) < curve[best] - least:
+    while 0 <= best + direction < len(grid) and (
+        score(best + direction, best) < curve[best] - least or np.isinf(curve[best])
+    ):
         best += direction
     return LeaveOneOut(*refined_minimum(grid, curve, best), curve)
 

@@ -25,7 +25,8 @@ from scipy.linalg import eigh
 # The grid of penalties relative to the mean of diag K, at weights of 1, from interpolation to the mean;
 # points in a decade.
 LOO_GRID = np.logspace(-9, 3, 73)
-_STEPS = 6
+# Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
+_TIE = 1e-9
 # Share of the targets' variance that is left below which predictions are believed beyond their range.
 _BELIEVED = 0.05
 
@@ -75,7 +76,7 @@ def leave_one_out(
         through the best grid point and its neighbours: a smooth function of the data.
     """
     scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
-    grid = weighted_grid(LOO_GRID, _STEPS, weights)
+    grid = weighted_grid(LOO_GRID, weights)
     left = LeaveOneOutErrors(K, Y, weights, left_out)
     scores = left.scores(grid * scale)
     best = int(np.argmin(scores))
@@ -83,12 +84,15 @@ def leave_one_out(
     return ExactLeaveOneOut(*refined_minimum(grid, scores, best), scores, residual)
 
 
-def weighted_grid(grid: np.ndarray, steps: int, weights: np.ndarray) -> np.ndarray:
-    """Return a grid of penalties, ``steps`` to a decade, moved to the scale of the weights by whole steps.
+def weighted_grid(grid: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return a grid of penalties, moved to the scale of the weights.
 
-    Weights c w and a penalty c a make the same problem as w and a.
+    Weights c w and a penalty c a make the same problem as w and a. The scale is the weight of the row that
+    has half of all weight in rows no heavier: a few heavy ones, or many of next to no weight, do not move it.
     """
-    return grid * 10.0 ** (round(steps * np.log10(weights.mean())) / steps)
+    rising = np.sort(weights)
+    below = np.cumsum(rising)
+    return grid * float(rising[np.searchsorted(below, (1 - _TIE) * 0.5 * below[-1])])
 
 
 def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[float, float]:
@@ -100,7 +104,7 @@ def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[fl
         return float(grid[best]), float(scores[best])
     low, mid, high = scores[best - 1 : best + 2]
     bend = low - 2 * mid + high
-    if not bend > 0 or min(low, high) < mid:
+    if not (np.isfinite(bend) and bend > 0) or min(low, high) < mid:
         return float(grid[best]), float(mid)
     shift = 0.5 * (low - high) / bend
     return float(grid[best] * (grid[1] / grid[0]) ** shift), float(mid - 0.25 * (low - high) * shift)

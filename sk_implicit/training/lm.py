@@ -216,7 +216,10 @@ class LevenbergMarquardt:
         They cost an equilibrium and two triangular solves, and no adjoint, kernel or factorisation.
         """
         for _ in range(_MAX_CORRECTIONS):
-            delta, _ = model.propose(objective, point, shift)
+            try:
+                delta, _ = model.propose(objective, point, shift)
+            except LinAlgError:  # the curvature at the new point makes the system singular to rounding
+                return point
             trial = objective.evaluate(point.network.theta + delta, near=point)
             if not (objective.admits(trial) and trial.value < point.value):
                 return point
