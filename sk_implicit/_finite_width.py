@@ -150,7 +150,7 @@ class FiniteWidth(Prediction):
             shape, self.gamma, rng, init=self.init, output_init=self.output_init, dtype=X.dtype,
             depth=np.inf if np.isinf(self.depth) else int(self.depth),
         )  # fmt: skip
-        settings = {name: getattr(self, name) for name in ("init", "output_init", "relevance")}
+        settings = {name: getattr(self, name) for name in ("width", "init", "output_init", "relevance")}
         return FitState(inputs, target, start, self.solver, settings)
 
     def _check_continues(self, training, X, Y):
@@ -169,7 +169,9 @@ class FiniteWidth(Prediction):
             )
             if was != now
         ]
-        if isinstance(self.width, Integral) and start.shape.m != self.width:
+        # the network of a perceptron has a width of its own
+        has_its_own = "width" not in training.settings and isinstance(self.width, Integral)
+        if has_its_own and start.shape.m != self.width:
             wrong.append(f"width was {start.shape.m} and is now {self.width}")
         self._refuse_to_continue(wrong)
         return training
@@ -264,6 +266,7 @@ class FiniteWidth(Prediction):
         warning = message(
             state, training.penalty, solver=self.solver, max_iter=self.max_iter, tol=self.tol,
             contraction=self.contraction_, warm_start=self.warm_start, learning_rate=self.learning_rate,
+            quadratic=self._loss(training.target).quadratic,
         )  # fmt: skip
         if warning is not None:
             warn(warning, ConvergenceWarning)

@@ -95,7 +95,14 @@ class InputScaling:
             by_entry = relative.multiply(relative)
             squares = np.asarray(by_entry @ columns[:d] ** 2).ravel()
             mean = np.asarray(relative.T @ share).ravel()
-            variance = np.maximum(np.asarray(by_entry.T @ share).ravel() - mean**2, 0.0)
+            # about the mean: entries that are stored, and the zeros that are not
+            stored = relative.copy()
+            stored.data -= mean[stored.indices]
+            variance = np.asarray(stored.multiply(stored).T @ share).ravel()
+            stored.data[:] = 1.0
+            missing = np.maximum(1.0 - np.asarray(stored.T @ share).ravel(), 0.0)
+            missing[np.bincount(stored.indices, minlength=d) == X.shape[0]] = 0
+            variance += missing * mean**2
         else:
             squares = np.einsum("nd,nd,d->n", relative, relative, columns[:d] ** 2)
             relative -= share @ relative

@@ -110,3 +110,13 @@ def test_relevance_is_the_share_of_the_input():
     np.testing.assert_allclose(inputs.relevance, np.sqrt(summed), rtol=1e-9)
     sparse = InputScaling.of(csr_array(X), weights, columns=factors, bias=0.7, encoding=encoding)
     np.testing.assert_allclose(sparse.relevance, inputs.relevance, rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_relevance_of_sparse_features_far_from_zero(share):
+    rng = np.random.RandomState(0)
+    X = np.where(rng.random_sample((60, 3)) < share, rng.standard_normal((60, 3)) + [0, 1e4, 1e8], 0)
+    weights = rng.uniform(0.5, 2, 60)
+    dense = InputScaling.of(X, weights, columns=np.ones(3), bias=1.0)
+    sparse = InputScaling.of(csr_array(X), weights, columns=np.ones(3), bias=1.0)
+    np.testing.assert_allclose(sparse.relevance, dense.relevance, rtol=1e-9)

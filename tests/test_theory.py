@@ -500,3 +500,32 @@ def test_inputs_of_a_fitted_limit_are_those_it_was_fitted_to(data):
     assert all(np.abs(model.X_fit_ - row).max(axis=1).min() < 1e-12 for row in inputs)
     with pytest.raises(ValueError, match="width=inf has no weights"):
         tangent_kernel(model, X)
+
+
+def test_targets_of_another_shape_and_weights_of_nothing_are_refused(data):
+    X, y = data
+    model = fitted(X, y)
+    with pytest.raises(ValueError, match=r"of 1 targets; got shape \(\d+, 2\)"):
+        convergence_certificate(model, X, np.column_stack([y, y]))
+    with pytest.raises(ValueError, match="not all of them 0"):
+        convergence_certificate(model, X, y, sample_weight=np.zeros(len(y)))
+
+
+def test_a_width_that_is_a_multiple_of_the_rows_counts_each_once(data):
+    """As fit does: the start is drawn again for rows that are given twice, or with no weight."""
+    X, y = data
+    model = network(3.0, output_init="gaussian", max_iter=3)
+    twice, y_twice = np.vstack([X, X[:3]]), np.append(y, y[:3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fits = clone(model).fit(twice, y_twice), clone(model).fit(X, y, np.arange(len(y)) > 3)
+    assert convergence_certificate(fits[0], twice, y_twice).reproduced
+    assert convergence_certificate(fits[1], X, y, sample_weight=np.arange(len(y)) > 3).reproduced
+    K = tangent_kernel(model, twice)
+    np.testing.assert_allclose(K[: len(y), : len(y)], tangent_kernel(model, X), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("share", [-1.0, 2.0, np.nan])
+def test_shares_of_steps_are_shares(share):
+    with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]"):
+        observed_rate([1, 0.1, 0.01], share=share)

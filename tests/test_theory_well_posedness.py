@@ -1,5 +1,7 @@
 """Certificates of well-posedness against dense computations and against Picard's iteration itself."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -238,3 +240,19 @@ def test_the_norm_of_a_rectangle(shape):
     B = np.random.RandomState(0).standard_normal(shape)
     B = B if shape[0] > shape[1] else B.T
     assert operator_norm(B, tol=1e-10)[0] == pytest.approx(np.linalg.norm(B, 2), rel=1e-8)
+
+
+def test_a_single_unit_is_certified_only_where_its_weight_is_below_one_exactly():
+    """γ/√m · A₁₁ is three roundings away from what it stands for."""
+    rng = np.random.RandomState(0)
+    decided = []
+    for _ in range(500):
+        m, gamma = rng.randint(2, 40), rng.uniform(0.1, 1.4)
+        A = np.zeros((m, m))
+        A[0, 0] = np.sqrt(m) / gamma * (1 + rng.randint(-3, 4) * 2.0**-53)
+        below = (Fraction(gamma) * Fraction(A[0, 0])) ** 2 < m
+        assert below or not well_posedness(A, gamma).certified
+        decided.append(below)
+    assert 100 < sum(decided) < 400
+    A[0, 0] = np.sqrt(m) / gamma * (1 - 1e-14)
+    assert well_posedness(A, gamma).certified

@@ -177,6 +177,7 @@ def test_converged_fit_takes_at_most_one_more_step():
     ("change", "message"),
     [
         ({"width": 31}, "width was 30 and is now 31"),
+        ({"width": 2.0}, "width was 30 and is now 2.0"),
         ({"gamma": 0.3}, "gamma was 0.4 and is now 0.3"),
         ({"depth": 3}, "depth was inf and is now 3"),
         ({"fit_intercept": False}, "fit_intercept was True and is now False"),

@@ -85,8 +85,10 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
             "certified. Fit and certify fewer rows."
         )
     weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n,) or not (weights >= 0).all():
-        raise ValueError(f"sample_weight must be {n} non-negative numbers, a row's weight each.")
+    if weights.shape != (n,) or not (weights >= 0).all() or not weights.any():
+        raise ValueError(
+            f"sample_weight must be {n} non-negative numbers, a row's weight each, not all of them 0."
+        )
     inputs, kept = states.X, weights > 0
     if not kept.all():
         inputs, weights = inputs[kept], weights[kept]
@@ -104,7 +106,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     kernel_drift = _symmetric_norm(S_end)
     del S, S_end
 
-    history, loss = estimator.history_, getattr(estimator, "loss", "squared_error")
+    history, loss = estimator.history_, getattr(estimator, "_fitted_loss", "squared_error")
     observable = estimator.alpha_ == 0 and loss == "squared_error"
     smallest, largest = worst(at_start, at_end)
     step = _reciprocal(at_start.largest)
@@ -189,8 +191,9 @@ def _reproduces(estimator, at_start, at_end, y, kept, weights) -> bool | None:
     if y is None or hasattr(estimator, "classes_"):
         return None
     y = np.asarray(y, dtype=np.float64)
-    if y.shape[0] != len(kept):
-        raise ValueError(f"y has {y.shape[0]} rows and X has {len(kept)}.")
+    k = at_end.network.shape.k
+    if y.shape not in ([(len(kept),)] if k == 1 else []) + [(len(kept), k)]:
+        raise ValueError(f"y must have {len(kept)} rows, as X has, of {k} targets; got shape {y.shape}.")
     scaled = (y.reshape(len(y), -1)[kept] - estimator.y_mean_) / estimator.y_scale_
     F = at_end.network.output(at_end.layers)
     if estimator.output_init == "centred":

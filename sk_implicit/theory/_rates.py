@@ -75,7 +75,14 @@ def observed_rate(squared_error, *, share: float = 1.0) -> float:
         Squared error at the start and after each step.
     share : float, default=1.0
         Of these steps, the share to look at, counted from the end; one at least.
+
+    Raises
+    ------
+    ValueError
+        If the share is not in [0, 1].
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must lie in [0, 1]; got {share!r}.")
     errors = np.asarray(squared_error, dtype=np.float64)
     if len(errors) < 2 or errors[0] <= 0:
         return np.nan

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from ..network import Network, Shape, draw_network, units
+from ..sampling import distinct_rows
 from ..scaling import InputScaling
 from ..tangent import TangentFeatures, joint_kernel
 
@@ -74,7 +75,8 @@ def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
         inputs = _initial_inputs(estimator, X)
         rows = inputs.apply(X)
         columns = None if Y is None else inputs.apply(_floats(Y))
-        network = _draw(estimator, rows.shape[0], rows.shape[1], 1, rows.dtype)
+        n = distinct_rows(X, np.zeros((X.shape[0], 0)), np.ones(X.shape[0])).X.shape[0]
+        network = _draw(estimator, Shape(units(estimator.width, n), rows.shape[1], 1), rows.dtype)
     left = tangent_features(network, rows)
     return joint_kernel(left, None if columns is None else tangent_features(network, columns))
 
@@ -152,7 +154,7 @@ def _redrawn(estimator, X, end: Network) -> Network:
     elif estimator.early_stopping:
         reason = "early_stopping=True drew the held-out rows first"
     else:
-        start = _draw(estimator, X.shape[0], end.shape.p, end.shape.k, end.A.dtype)
+        start = _draw(estimator, end.shape, end.A.dtype)
         if start.shape == end.shape:
             contraction = start.contraction()
             if abs(contraction - estimator.history_["contraction"][0]) <= 1e-3 * contraction:
@@ -180,10 +182,10 @@ def _require_finite(estimator) -> None:
         )
 
 
-def _draw(estimator, n: int, p: int, n_outputs: int, dtype) -> Network:
-    """Draw the start as ``fit`` does for n rows of p inputs."""
+def _draw(estimator, shape: Shape, dtype) -> Network:
+    """Draw the start of that shape as ``fit`` does."""
     return draw_network(
-        Shape(units(estimator.width, n), p, n_outputs),
+        shape,
         estimator.gamma,
         _generator(estimator.random_state),
         init=estimator.init,

@@ -176,8 +176,8 @@ def _radius(block: np.ndarray, scale: float) -> float:
     """Return a proven upper bound on ρ(|sA|) of an irreducible block."""
     with np.errstate(over="ignore"):
         magnitudes = np.abs(block) * scale
-    if len(block) == 1:  # the product is rounded: outwards
-        return float(np.nextafter(magnitudes[0, 0], np.inf)) if magnitudes[0, 0] > 0 else 0.0
+    if len(block) == 1:  # √m, γ/√m and the product are rounded, by half a unit each: outwards
+        return float(magnitudes[0, 0]) * (1 + 4 * np.finfo(np.float64).eps)
     return perron_bound(magnitudes)
 
 

@@ -49,14 +49,23 @@ _AGAIN = {
 _FALLS_SHORT = (
     "Training with solver={solver!r} came to rest after {n_iter} steps, at a loss of {loss:.3g}. That leaves "
     "{left:.0%} of the decrease that the network linearised at its start promises: the target asks for so "
-    "sharp a function that only short steps lower the loss. Use width=numpy.inf, which takes no such steps, "
-    "or ask for less of a fit (a larger alpha)."
+    "sharp a function that only short steps lower the loss. Standardise the features if they are not, use "
+    "width=numpy.inf, which takes no such steps, or ask for less of a fit (a larger alpha)."
 )
+# The same where that promise is not known, but the score of the linearised start on rows left out is.
+_STUCK = (
+    "Training with solver={solver!r} came to rest after {n_iter} steps, at a loss of {loss:.3g}. That "
+    "explains {explained:.0%} of the loss of the start, where the network linearised there explains "
+    "{score:.0%} on rows left out: only short steps lower the loss. Standardise the features if they are "
+    "not, use relevance=None, or width=numpy.inf, which takes no such steps."
+)
+# Least score for which that is said, and the share of it that training has to explain.
+_LEAST_SCORE, _LEAST_EXPLAINED = 0.1, 0.5
 
 
 def message(
     state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float,
-    warm_start: bool, learning_rate: float | str = "auto",
+    warm_start: bool, learning_rate: float | str = "auto", quadratic: bool = True,
 ) -> str | None:  # fmt: skip
     """Return the warning that is due, or None.
 
@@ -70,10 +79,15 @@ def message(
         Parameters of the estimator.
     contraction : float
         ‖sA‖₂ of the network that is kept.
+    quadratic : bool
+        Whether the loss is.
     """
     text = _MESSAGES.get(state.status)
-    if state.status is Status.CONVERGED and tol <= _FINE and _falls_short(state, penalty):
-        text = _FALLS_SHORT
+    if state.status is Status.CONVERGED and tol <= _FINE:
+        if _falls_short(state, penalty):
+            text = _FALLS_SHORT
+        elif _is_stuck(state, penalty, quadratic):
+            text = _STUCK
     if text is None:
         return None
     history = state.history
@@ -81,7 +95,8 @@ def message(
     return text.format(
         solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
         loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
-        again=_AGAIN[warm_start], smaller=_smaller(solver, learning_rate),
+        again=_AGAIN[warm_start], smaller=_smaller(solver, learning_rate), explained=_explained(state),
+        score=penalty.score,
     )  # fmt: skip
 
 
@@ -92,6 +107,22 @@ def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
         return False
     explained = 1 - min(errors) / errors[0]
     return left > _MOST_LEFT or (penalty.score is not None and explained < penalty.score)
+
+
+def _is_stuck(state: TrainingState, penalty: Penalty, quadratic: bool) -> bool:
+    """Whether training explains far less than leave-one-out does, where nothing was promised by the start.
+
+    That is so for a loss that is not quadratic, and where not even a first step was taken.
+    """
+    if penalty.score is None or penalty.score < _LEAST_SCORE or (quadratic and state.history.n_iter > 0):
+        return False
+    return _explained(state) < _LEAST_EXPLAINED * penalty.score
+
+
+def _explained(state: TrainingState) -> float:
+    """Return the share of the start's loss that training took away."""
+    start = state.history.loss[0]
+    return 1 - state.best_loss / start if start > 0 else 1.0
 
 
 def _smaller(solver: str, learning_rate: float | str) -> str:
