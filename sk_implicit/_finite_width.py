@@ -27,6 +27,8 @@ from .training.tangent_system import by_iteration, precision
 _OF_SOME_FITS = ("A_init_", "W_init_", "U_init_", "V_init_", "validation_scores_", "best_validation_score_")
 # Beyond this γ a wide random network has no stable equilibrium (mean-field limit, √2).
 _LARGEST_GAMMA = np.sqrt(2)
+# Share of the inputs' mean square that varies between rows, below which float32 has too few digits.
+_LEAST_VARIATION = 1e-4
 
 
 class FiniteWidth(Prediction):
@@ -128,6 +130,9 @@ class FiniteWidth(Prediction):
         """Return float32 where training needs no more digits, and was not asked for more."""
         digits = 1.0 if self.equilibrium_tol == "auto" else self.equilibrium_tol
         if self.solver != "lm" or digits < PREDICT_TOL[np.dtype(np.float32)]:
+            return X.dtype
+        relevance = training.inputs.relevance
+        if relevance is not None and relevance @ relevance < _LEAST_VARIATION:
             return X.dtype
         n, shape = X.shape[0], training.start.shape
         inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)

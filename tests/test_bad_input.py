@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from problems import regression
 from scipy import sparse
+from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
@@ -394,3 +395,12 @@ def test_messages_about_training_are_sentences_with_a_remedy(status):
 def test_a_fit_that_falls_short_of_its_linearisation_is_reported(case, left):
     text = words(Status.CONVERGED, **case)
     assert text is None if left is None else f"leaves {left} of the decrease" in text
+
+
+def test_features_far_smaller_than_the_constant_are_named():
+    """Differences of their kernels are lost in float32, in which a constant was fitted in silence."""
+    X, y = load_diabetes(return_X_y=True)
+    model = ImplicitReLURegressor(random_state=0)
+    with pytest.warns(ConvergenceWarning, match="came to rest.*Standardise the features"):
+        model.fit(1e-3 * X[:200], y[:200])
+    assert model.loo_score_ > 0.3
