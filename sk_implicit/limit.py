@@ -121,7 +121,7 @@ def limit_functions(gamma: float) -> LimitFunctions:
     Raises
     ------
     ValueError
-        If γ is not inside (0, √2).
+        If γ is not inside (0, √2), or nearer to its ends than 1e-12 and 1e-13.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def limit_functions(gamma: float) -> LimitFunctions:
     [0.114, 0.4191, 2.1477]
     """
     gamma = float(gamma)
-    if not 1e-12 <= gamma < math.sqrt(2.0):
+    if not 1e-12 <= gamma <= (1 - 1e-13) * math.sqrt(2.0):  # any closer, and rounding decides
         raise ValueError(
             f"gamma must lie between 1e-12 and sqrt(2) = 1.41421..., where the equilibrium of "
             f"infinite width has a finite norm; got {gamma!r}. The estimators' default is 0.4."

@@ -363,7 +363,9 @@ def test_threads_get_the_same_table(X):
         assert_array_equal(K, results[0])
 
 
-@pytest.mark.parametrize("gamma", [0.0, -0.4, math.sqrt(2.0), 2.0, math.nan])
+@pytest.mark.parametrize(
+    "gamma", [0.0, -0.4, math.sqrt(2.0), math.nextafter(math.sqrt(2.0), 0), 2.0, math.nan]
+)
 def test_gamma_out_of_range(gamma):
     with pytest.raises(ValueError, match=r"gamma must lie between .* got"):
         limit_functions(gamma)
