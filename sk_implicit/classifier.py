@@ -60,7 +60,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         drawn, by the marginal likelihood of the infinitely wide network (automatic relevance
         determination), with the classes' indicators as its targets: features that do not matter
         shrink. "auto" adds a piecewise-linear encoding of the features, as for `ImplicitReLURegressor`.
-        Probabilities tend to be less calibrated with either.
+        Probabilities tend to be less calibrated with either, and at finite width training may get nowhere,
+        which is reported: the scales that suit the infinitely wide network may leave next to no kinks
+        among the data.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by

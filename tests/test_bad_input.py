@@ -351,13 +351,22 @@ def test_settings_out_of_range_are_named_with_what_they_may_be(name, value):
 # --- words ----------------------------------------------------------------------------------------------
 
 
-def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4):
+def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4, quadratic=True):
     """What is said of a fit from a loss of .5 (nothing explained) to ``end``."""
     history = History([0.5, end], [1.0, 2 * end], [0.8, 0.8], [np.nan, 1.0])
     theta = np.zeros(1)
     state = TrainingState(LMState(1.0, promised), history, theta, theta, -end, end, 0.0, 2, status)
     penalty = Penalty(0.1, 0.1, left_out)
-    return message(state, penalty, solver="lm", max_iter=50, tol=tol, contraction=0.8, warm_start=False)
+    return message(
+        state,
+        penalty,
+        solver="lm",
+        max_iter=50,
+        tol=tol,
+        contraction=0.8,
+        warm_start=False,
+        quadratic=quadratic,
+    )
 
 
 def test_no_job_is_refused_at_once():
@@ -395,6 +404,22 @@ def test_messages_about_training_are_sentences_with_a_remedy(status):
 def test_a_fit_that_falls_short_of_its_linearisation_is_reported(case, left):
     text = words(Status.CONVERGED, **case)
     assert text is None if left is None else f"leaves {left} of the decrease" in text
+
+
+@pytest.mark.parametrize(
+    ("case", "explained"),
+    [
+        ({"end": 0.45, "left_out": 0.3}, "10%"),
+        ({"end": 0.42, "left_out": 0.3}, None),  # more than half of it
+        ({"end": 0.499, "left_out": 0.09}, None),  # next to nothing to explain
+        ({"end": 0.45}, None),
+        ({"end": 0.45, "left_out": 0.3, "tol": 1e-3}, None),
+        ({"end": 0.45, "left_out": 0.3, "quadratic": True}, None),  # where there would be a promise
+    ],
+)
+def test_a_fit_of_classes_that_explains_less_than_leave_one_out_is_reported(case, explained):
+    text = words(Status.CONVERGED, **({"quadratic": False} | case))
+    assert text is None if explained is None else f"explains {explained} of the loss of the start" in text
 
 
 def test_features_far_smaller_than_the_constant_are_named():

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-# The grid of penalties relative to the mean of diag K, at weights of 1, from interpolation to the mean;
-# points in a decade.
+# The grid of penalties relative to the mean of diag K, at weights of 1, from interpolation to the mean.
 LOO_GRID = np.logspace(-9, 3, 73)
 # Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
 _TIE = 1e-9
