@@ -272,7 +272,7 @@ def test_derivative_by_the_angle_alone_is_that_of_both():
 @pytest.mark.parametrize("p", [40, 1000])
 def test_a_row_alone_is_predicted_as_among_others(p):
     """Where inputs are given twice with different targets, next to no rounding error is forgiven."""
-    rng = np.random.RandomState(0)
+    rng = np.random.RandomState(6)
     X = np.tile(rng.standard_normal((15, p)), (2, 1))
     y = rng.standard_normal(30)
     model = ImplicitReLURegressor(np.inf, alpha=0, relevance=None, clip=False).fit(X, y)
