@@ -90,8 +90,8 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
 def rounding_offset(d: int) -> float:
     """Return what rounds the cosines of rows of d entries when it is added to them and taken off again.
 
-    The sum of d products errs by d/2 units of rounding at most, and comes near to an eighth of that where
-    the products are alike, as those of indicators are.
+    The sum of d products errs by d 2⁻⁵³ at most, and was seen to come near to a quarter of that where the
+    products are alike, as those of indicators are: half of it is rounded off.
     """
     digits = np.clip(53 - np.ceil(np.log2(max(d, 1))), _FEWEST_DIGITS, _MOST_DIGITS)
     return float(1.5 * 2.0 ** (52 - digits))  # with ±1 added, the spacing of numbers is the same

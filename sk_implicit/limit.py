@@ -197,8 +197,8 @@ def limit_kernel_derivatives(
     derivatives : KernelDerivatives
         With the kernel itself and the cosines, which take part in every chain rule. Cosines are rounded to
         multiples of 2⁻⁴⁹, of rows of d > 16 entries of d 2⁻⁵³ (and 2⁻⁴⁰ at most), so that those of equal rows
-        are 1 and of opposite rows −1. On the diagonal,
-        ``theta`` is the one-sided derivative at angle zero. ``gamma`` is None unless ``by_gamma``.
+        are 1 and of opposite rows −1. On the diagonal, ``theta`` is the one-sided derivative at angle zero.
+        ``gamma`` is None unless ``by_gamma``.
     """
     names = [kind, f"{kind}_theta", f"{kind}_gamma"][: 3 if by_gamma else 2]
     value, theta, *rest, cosine = limit_matrices(X, None, limit_functions(gamma).gamma, names, cosine=True)

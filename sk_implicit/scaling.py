@@ -97,6 +97,7 @@ class InputScaling:
             mean = np.asarray(relative.T @ share).ravel()
             # about the mean: entries that are stored, and the zeros that are not
             stored = relative.copy()
+            stored.sum_duplicates()
             stored.data -= mean[stored.indices]
             variance = np.asarray(stored.multiply(stored).T @ share).ravel()
             stored.data[:] = 1.0

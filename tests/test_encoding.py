@@ -120,3 +120,8 @@ def test_relevance_of_sparse_features_far_from_zero(share):
     dense = InputScaling.of(X, weights, columns=np.ones(3), bias=1.0)
     sparse = InputScaling.of(csr_array(X), weights, columns=np.ones(3), bias=1.0)
     np.testing.assert_allclose(sparse.relevance, dense.relevance, rtol=1e-9)
+    # every entry given as two halves
+    X = csr_array(X)
+    halves = csr_array((np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), shape=X.shape)
+    sparse = InputScaling.of(halves, weights, columns=np.ones(3), bias=1.0)
+    np.testing.assert_allclose(sparse.relevance * sparse.scale, dense.relevance * dense.scale, rtol=1e-9)

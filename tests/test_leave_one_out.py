@@ -63,7 +63,12 @@ def test_a_common_factor_of_the_weights_is_one_of_the_penalty(factor, dtype):
 def test_weights_of_about_one_are_searched_on_the_grid():
     assert np.array_equal(weighted_grid(LOO_GRID, np.ones(7)), LOO_GRID)
     assert np.array_equal(weighted_grid(LOO_GRID, np.array([1.0] * 9 + [2.0])), LOO_GRID)  # now and then
+    assert np.array_equal(weighted_grid(LOO_GRID, np.array([1e-12] * 9 + [1.0])), LOO_GRID)
     assert_allclose(weighted_grid(LOO_GRID, np.full(7, 1e3)), 1e3 * LOO_GRID)
+    for factor in np.random.RandomState(0).uniform(
+        0.1, 10, 50
+    ):  # half of the weight is just that of the ones
+        assert_allclose(weighted_grid(LOO_GRID, factor * np.array([1.0] * 7 + [7.0])), factor * LOO_GRID)
 
 
 @pytest.mark.parametrize("a", [0.01, 1.0, 100.0])

@@ -155,10 +155,9 @@ def _redrawn(estimator, X, end: Network) -> Network:
         reason = "early_stopping=True drew the held-out rows first"
     else:
         start = _draw(estimator, end.shape, end.A.dtype)
-        if start.shape == end.shape:
-            contraction = start.contraction()
-            if abs(contraction - estimator.history_["contraction"][0]) <= 1e-3 * contraction:
-                return start
+        contraction = start.contraction()
+        if abs(contraction - estimator.history_["contraction"][0]) <= 1e-3 * contraction:
+            return start
         reason = "drawn again from random_state it is another one; were parameters changed since?"
     raise ValueError(
         f"The start of this fit is not stored (output_init={estimator.output_init!r}), and {reason}. Fit "
