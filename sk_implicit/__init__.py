@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0.dev0"
-
+from ._version import __version__
 from .classifier import ImplicitReLUClassifier
 from .regressor import ImplicitReLURegressor
 
@@ -22,6 +21,7 @@ __all__ = [
     "ImplicitReLUClassifier",
     "ImplicitReLUKernel",
     "ImplicitReLURegressor",
+    "__version__",
 ]
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 
-from . import __version__
 from ._blas import one_pool
 from ._callbacks import CallbackSupport, FitWatch
 from ._checks import drop_weightless
 from ._finite_width import FiniteWidth
 from ._fit_state import from_plain, to_plain
+from ._version import __version__
 from ._warn import warn
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from .losses import Loss, SquaredError

@@ -1,27 +1,30 @@
 """What ``warm_start`` keeps between two fits, and the form of plain values that fits have in pickles.
 
 A pickle (and a skops file, which trusts no type that it does not know) is to hold arrays, numbers,
-strings, lists and dicts only. Records of this package are therefore written as dicts of their fields,
-with the name of their class, and made again from them.
+strings, lists and dicts only. Records of this package are therefore written as dicts of their fields and
+a short tag, and made again from them. Only what has a tag is made: a file cannot ask for anything else.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
-from importlib import import_module
 from typing import Any
 
 from scipy.sparse import csr_array, issparse
 
+from .encoding import PiecewiseLinear
 from .network import Network, Shape
 from .scaling import ClassScaling, InputScaling, TargetScaling
-from .training import TrainingState
+from .training import History, Status, TrainingState
+from .training.adam import AdamState
+from .training.gradient_descent import GDState
+from .training.lbfgs import LBFGSState
+from .training.lm import LMState
 from .training.penalty import Penalty
 
-_PACKAGE = __name__.partition(".")[0]
-_CLASS = "class"
-_CSR = "scipy.sparse:csr_array"
+# Key of a record's tag, and the tag of sparse arrays.
+_CLASS, _CSR = "class", "csr"
 
 
 @dataclass(slots=True)
@@ -61,6 +64,44 @@ class FitState:
         return replace(self, settings=dict(self.settings), state=state)
 
 
+# What stands for the class of a record in a pickle: wherever a record is moved, its tag stays.
+_RECORDS: dict[str, type] = {
+    "fit": FitState,
+    "inputs": InputScaling,
+    "encoding": PiecewiseLinear,
+    "targets": TargetScaling,
+    "classes": ClassScaling,
+    "network": Network,
+    "penalty": Penalty,
+    "training": TrainingState,
+    "history": History,
+    "status": Status,
+    "lm": LMState,
+    "gd": GDState,
+    "adam": AdamState,
+    "lbfgs": LBFGSState,
+}
+_TAGS = {cls: tag for tag, cls in _RECORDS.items()}
+# What 0.1 wrote before there were tags, for one release.
+_BEFORE_TAGS = {
+    "sk_implicit._fit_state:FitState": "fit",
+    "sk_implicit.scaling:InputScaling": "inputs",
+    "sk_implicit.encoding:PiecewiseLinear": "encoding",
+    "sk_implicit.scaling:TargetScaling": "targets",
+    "sk_implicit.scaling:ClassScaling": "classes",
+    "sk_implicit.network:Network": "network",
+    "sk_implicit.training.penalty:Penalty": "penalty",
+    "sk_implicit.training.records:TrainingState": "training",
+    "sk_implicit.training.records:History": "history",
+    "sk_implicit.training.records:Status": "status",
+    "sk_implicit.training.lm:LMState": "lm",
+    "sk_implicit.training.gradient_descent:GDState": "gd",
+    "sk_implicit.training.adam:AdamState": "adam",
+    "sk_implicit.training.lbfgs:LBFGSState": "lbfgs",
+    "scipy.sparse:csr_array": "csr",
+}
+
+
 def to_plain(value: Any) -> Any:
     """Return a record of this package, or a sparse array, as nested dicts of plain values.
 
@@ -72,14 +113,15 @@ def to_plain(value: Any) -> Any:
         return {_CLASS: _CSR, "shape": list(value.shape), **parts}
     if isinstance(value, dict):
         return {name: to_plain(part) for name, part in value.items()}
+    if type(value) not in _TAGS:
+        return value
+    tag = {_CLASS: _TAGS[type(value)]}
     if isinstance(value, Network):
         sizes = {"shape": list(value.shape), "gamma": value.gamma, "depth": value.depth}
-        return {_CLASS: _name(value), "theta": value.theta} | sizes
+        return tag | {"theta": value.theta} | sizes
     if isinstance(value, Enum):
-        return {_CLASS: _name(value), "value": value.value}
-    if is_dataclass(value):
-        return {_CLASS: _name(value)} | {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
-    return value
+        return tag | {"value": value.value}
+    return tag | {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
 
 
 def from_plain(value: Any) -> Any:
@@ -88,41 +130,40 @@ def from_plain(value: Any) -> Any:
     Raises
     ------
     ValueError
-        If the class that is named is not a record of this package.
+        If a tag is not that of a record, or its fields are others than the record has.
     """
     if not isinstance(value, dict):
         return value
     parts = {name: from_plain(part) for name, part in value.items() if name != _CLASS}
     if _CLASS not in value:
         return parts
-    if value[_CLASS] == _CSR:
-        return csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"]))
-    cls = _class(value[_CLASS])
-    if cls is Network:
-        return Network.from_theta(parts["theta"], Shape(*parts["shape"]), parts["gamma"], parts["depth"])
+    name = value[_CLASS]
+    tag = _BEFORE_TAGS.get(name, name) if isinstance(name, str) else name
+    if tag != _CSR and (not isinstance(tag, str) or tag not in _RECORDS):
+        raise _unreadable(f"names {name!r}, which is no record")
     try:
-        return cls(**parts)
-    except TypeError:  # other fields
-        raise _unknown(value[_CLASS]) from None
+        return _csr(**parts) if tag == _CSR else _made(_RECORDS[tag], parts)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _unreadable(f"has a {tag!r} that cannot be made ({error}), as is none") from error
 
 
-def _name(value) -> str:
-    return f"{type(value).__module__}:{type(value).__qualname__}"
+def _made(cls: type, parts: dict[str, Any]) -> Any:
+    """Return a record of its fields."""
+    if cls is Network:
+        shape = Shape(*parts.pop("shape"))
+        return Network.from_theta(parts.pop("theta"), shape, **parts)
+    return cls(**parts)
 
 
-def _class(name: str) -> type:
-    """Return the class that is named, which must be a record of this package."""
-    module, _, qualname = name.partition(":")
-    cls = None
-    if module.partition(".")[0] == _PACKAGE:
-        cls = getattr(import_module(module), qualname, None)
-    if not (isinstance(cls, type) and (cls is Network or is_dataclass(cls) or issubclass(cls, Enum))):
-        raise _unknown(name)
-    return cls
+def _csr(data, indices, indptr, shape) -> csr_array:
+    """Return a sparse array whose indices lie within it."""
+    array = csr_array((data, indices, indptr), shape=tuple(shape))
+    array.check_format(full_check=True)
+    return array
 
 
-def _unknown(name: str) -> ValueError:
+def _unreadable(what: str) -> ValueError:
     return ValueError(
-        f"The state kept for warm_start names {name!r}, which is no record of this version of "
-        f"{_PACKAGE}. Refit the estimator, or load it with the version that saved it."
+        f"The state that was saved {what} of this version of sk_implicit. Refit the estimator, or load it "
+        "with the version that saved it."
     )

@@ -139,13 +139,80 @@ def test_pickle_of_another_version_warns_and_names_both(monkeypatch):
     assert_array_equal(loaded.predict(X), model.predict(X))
 
 
-def test_state_that_names_a_class_from_elsewhere_is_refused():
-    with pytest.raises(ValueError, match="names 'os:system', which is no record of this version"):
-        from_plain({"class": "os:system", "command": "true"})
-    with pytest.raises(ValueError, match="which is no record"):
-        from_plain({"class": "sk_implicit.training:train"})
-    with pytest.raises(ValueError, match="which is no record"):
-        from_plain({"class": "sk_implicit.training:Missing"})
+@pytest.mark.parametrize(
+    "name",
+    ["os:system", "sk_implicit.training:train", "sk_implicit._fit_state:Enum", "absent", 3, ["fit"], None],
+)
+def test_state_that_names_anything_but_a_record_is_refused(name):
+    with pytest.raises(ValueError, match="which is no record of this version"):
+        from_plain({"class": name, "value": "true"})
+
+
+CSR = {
+    "class": "csr",
+    "data": np.ones(1),
+    "indices": np.array([0]),
+    "indptr": np.array([0, 1]),
+    "shape": [1, 3],
+}
+
+
+def test_the_sparse_array_that_is_damaged_next_is_sound():
+    assert from_plain(CSR).toarray().tolist() == [[1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"class": "network", "theta": np.zeros(3)},
+        {"class": "network", "theta": np.zeros(3), "shape": [2, 2, 1], "gamma": 0.4, "depth": np.inf},
+        {"class": "penalty", "relative": 1.0},
+        {"class": "penalty", "relative": 1.0, "absolute": 1.0, "absent": 1.0},
+        {"class": "status", "value": "absent"},
+        {"class": "csr", "data": np.ones(1)},
+        {
+            "class": "csr",
+            "data": np.ones(1),
+            "indices": np.array([5]),
+            "indptr": np.array([0, 1]),
+            "shape": [1, 3],
+        },
+        {
+            "class": "csr",
+            "data": np.ones(1),
+            "indices": np.array([-1]),
+            "indptr": np.array([0, 1]),
+            "shape": [1, 3],
+        },
+        {
+            "class": "csr",
+            "data": np.ones(1),
+            "indices": np.array([0]),
+            "indptr": np.array([0, 9]),
+            "shape": [1, 3],
+        },
+    ],
+)
+def test_state_with_fields_that_make_no_record_is_refused(state):
+    with pytest.raises(ValueError, match=r"cannot be made .* Refit the estimator"):
+        from_plain(state)
+
+
+def test_tags_are_short_and_name_no_module():
+    model, *_ = fitted(warm_start=True)
+    tags = {value for path, value in leaves(model.__getstate__()) if path.endswith("['class']")}
+    assert tags == {
+        "fit",
+        "inputs",
+        "encoding",
+        "targets",
+        "network",
+        "penalty",
+        "training",
+        "history",
+        "status",
+        "lm",
+    }
 
 
 def test_unfitted_estimators_can_be_saved():
