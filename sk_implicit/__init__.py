@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__
+from ._version import __version__ as __version__
 from .classifier import ImplicitReLUClassifier
 from .regressor import ImplicitReLURegressor
 
@@ -21,7 +21,6 @@ __all__ = [
     "ImplicitReLUClassifier",
     "ImplicitReLUKernel",
     "ImplicitReLURegressor",
-    "__version__",
 ]
 
 

@@ -8,19 +8,20 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 
-from ._blas import one_pool
-from ._callbacks import CallbackSupport, FitWatch
-from ._checks import drop_weightless
+from ._estimator.callbacks import CallbackSupport, FitWatch
+from ._estimator.saving import from_plain, to_plain
+from ._estimator.validate import drop_weightless
+from ._estimator.warn import warn
 from ._finite_width import FiniteWidth
-from ._fit_state import from_plain, to_plain
+from ._numerics.blas import one_pool
 from ._version import __version__
-from ._warn import warn
 from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
-from .losses import Loss, SquaredError
+from .function_space.losses import Loss, SquaredError
+from .inputs.relevance import choose_inputs
+from .inputs.rows import DistinctRows, distinct_rows
+from .inputs.scaling import InputScaling
+from .inputs.targets import TargetScaling
 from .network import INITS, OUTPUT_INITS
-from .relevance import choose_inputs
-from .sampling import DistinctRows, distinct_rows
-from .scaling import InputScaling, TargetScaling
 from .training import SOLVERS
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
@@ -93,7 +94,7 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
         weights : (n,) array
             Sample weights; rows of weight 0 are dropped here.
         counts : (n,) array
-            Those of them that may be counts of equal rows (see `sampling.left_out_weights`).
+            Those of them that may be counts of equal rows (see `left_out_weights`).
         scores : callable
             ``scores(Y, prediction, weights)``, the validation score for early stopping.
         watch : FitWatch

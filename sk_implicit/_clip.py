@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import issparse
 
 from ._base import BaseImplicitReLU
-from .scaling import InputScaling
+from .inputs.limits import limits_of_inputs, no_limits
+from .inputs.scaling import InputScaling
 
 
 class Clipping(BaseImplicitReLU):
@@ -41,20 +41,3 @@ class Clipping(BaseImplicitReLU):
     def _unscale(self, F: np.ndarray) -> np.ndarray:
         predictions = super()._unscale(F)
         return np.clip(predictions, *self.y_limits_.astype(predictions.dtype))
-
-
-def no_limits(k: int) -> np.ndarray:
-    """Return limits of k columns that keep nothing, (2, k)."""
-    return np.repeat([[-np.inf], [np.inf]], k, axis=1)
-
-
-def limits_of_inputs(X) -> np.ndarray:
-    """Return the least and largest value that each feature counts as, (2, d).
-
-    One range beyond those of the training rows; zeros are within, so that sparse rows stay sparse.
-    """
-    low, high = (extreme.toarray().ravel() if issparse(X) else extreme for extreme in (X.min(0), X.max(0)))
-    low, high = low.astype(np.float64), high.astype(np.float64)
-    with np.errstate(over="ignore"):
-        beyond = high - low
-        return np.array([np.minimum(low - beyond, 0.0), np.maximum(high + beyond, 0.0)])

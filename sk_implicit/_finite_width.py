@@ -11,14 +11,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from ._callbacks import Watched
-from ._checks import require_memory
-from ._fit_state import FitState
+from ._estimator.callbacks import Watched
+from ._estimator.saving import FitState
+from ._estimator.validate import require_memory
+from ._estimator.warn import warn
 from ._prediction import PREDICT_TOL, Prediction
-from ._row_blocks import missed_rows
-from ._warn import warn
+from .inputs.rows import DistinctRows
+from .models.row_blocks import missed_rows
 from .network import Shape, draw_network, units
-from .sampling import DistinctRows
 from .training import SOLVERS, History, Objective, message, train
 from .training.penalty import choose_penalty
 from .training.tangent_system import by_iteration, precision

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from ._blocks import slices
-from ._row_blocks import limit_outputs, map_rows
-from .kernel_logistic import LogisticLimit, fit_logistic_limit
-from .kernel_ridge import BLOCK_ENTRIES, LimitFit, fit_limit
-from .sampling import DistinctRows
-from .scaling import InputScaling
+from ._numerics.blocks import BLOCK_ENTRIES, slices
+from .inputs.rows import DistinctRows
+from .inputs.scaling import InputScaling
+from .models.limit_solution import LimitFit, LogisticLimit, fit_limit, fit_logistic_limit
+from .models.row_blocks import limit_outputs, map_rows
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
 _FINITE_ONLY = (

@@ -9,15 +9,14 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._blocks import slices
+from ._estimator.warn import warn
 from ._infinite_width import InfiniteWidth
-from ._row_blocks import map_rows, network_equilibria, network_outputs
-from ._warn import warn
+from ._numerics.blocks import BLOCK_ENTRIES, slices
+from .inputs.scaling import InputScaling
+from .inputs.targets import TargetScaling
+from .models.row_blocks import map_rows, network_equilibria, network_outputs
 from .network import Network
-from .scaling import InputScaling, TargetScaling
 
-# Entries of an (n, m) block: a few tens of MB at any width and number of rows.
-_BLOCK_ENTRIES = 2_000_000
 # Accuracy of equilibria with equilibrium_tol="auto".
 PREDICT_TOL = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
 
@@ -112,7 +111,7 @@ class Prediction(InfiniteWidth):
 
     def _blocks(self, network: Network, n: int):
         """Cut n rows into blocks, so that memory does not grow with their number."""
-        return slices(n, max(1, _BLOCK_ENTRIES // max(network.shape.m, network.shape.p)))
+        return slices(n, max(1, BLOCK_ENTRIES // max(network.shape.m, network.shape.p)))
 
     def _warn_missed(self, rows: np.ndarray):
         """Warn of rows, as a mask, whose equilibrium or last layer is not what was asked for."""

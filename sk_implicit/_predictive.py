@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from ._base import BaseImplicitReLU
-from ._row_blocks import map_rows
-from .adjoint import Term
 from .equilibrium import EquilibriumResult, Status
+from .function_space.posterior import Posterior
+from .inputs.scaling import InputScaling, brought_near, taken_back
+from .models.row_blocks import map_rows
+from .models.uncertainty import limit_posterior, limit_variance, tangent_posterior, tangent_variance
 from .network import Layers, Network
-from .scaling import InputScaling, brought_near, taken_back
-from .tangent import TangentFeatures
-from .uncertainty import Posterior, limit_posterior, limit_variance, tangent_posterior, tangent_variance
+from .network.adjoint import Term
+from .network.tangent import TangentFeatures
 
 
 class PredictiveUncertainty(BaseImplicitReLU):

@@ -12,9 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ._base import BaseImplicitReLU
-from ._checks import all_or_nothing, validate_weights
-from .losses import CrossEntropy, Loss, SquaredError, log_probabilities
-from .scaling import ClassScaling
+from ._estimator.validate import all_or_nothing, validate_weights
+from .function_space.losses import CrossEntropy, Loss, SquaredError, log_probabilities
+from .inputs.targets import ClassScaling
 
 # Probabilities of loss="squared_error" stay this far from 0 and 1: its scores are not bounded.
 CLIPPED = 1e-3

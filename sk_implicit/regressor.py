@@ -10,10 +10,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from ._base import BaseImplicitReLU
-from ._checks import all_or_nothing, validate_weights
 from ._clip import Clipping
+from ._estimator.validate import all_or_nothing, validate_weights
 from ._predictive import PredictiveUncertainty
-from .from_mlp import embed
+from .models.from_mlp import embed
 
 
 class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertainty, Clipping):

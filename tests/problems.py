@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sk_implicit.network import Layers, Network, Shape, draw_network
-from sk_implicit.tangent import TangentFeatures
+from sk_implicit.network.tangent import TangentFeatures
 from sk_implicit.training import Objective
 
 # Equilibria this accurate leave finite differences nothing to see.

@@ -5,14 +5,14 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from sk_implicit.losses import CrossEntropy, SquaredError
-from sk_implicit.training.approximate_leave_one_out import (
+from sk_implicit.function_space.approximate_leave_one_out import (
     GRID,
     SharedKernelSystem,
     approximate_leave_one_out,
     leave_one_out_loss,
 )
-from sk_implicit.training.leave_one_out import LeaveOneOutErrors
+from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors
+from sk_implicit.function_space.losses import CrossEntropy, SquaredError
 
 
 def problem(k, n=30, seed=0):

@@ -9,10 +9,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit.scaling import brought_near, taken_back
+from sk_implicit.function_space.penalty import Penalty
+from sk_implicit.inputs.scaling import brought_near, taken_back
 from sk_implicit.training import SOLVERS, History, Status, TrainingState, message
 from sk_implicit.training.lm import LMState
-from sk_implicit.training.penalty import Penalty
 
 every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
 unfinished = pytest.mark.filterwarnings(

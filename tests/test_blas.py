@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit._blas import in_threads, one_pool
+from sk_implicit._numerics.blas import in_threads, one_pool
 from sk_implicit.equilibrium import driver
 
 

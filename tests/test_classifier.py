@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier
-from sk_implicit.losses import CrossEntropy
+from sk_implicit.function_space.losses import CrossEntropy
 from sk_implicit.network import Shape, draw_network, weight_views
 from sk_implicit.training import SOLVERS, Objective, tangent_system
 from sk_implicit.training import lm as lm_module

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.neural_network import MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit.training.leave_one_out import LeaveOneOutErrors, keeps_to_range
+from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors, keeps_to_range
 
 WIDTHS = [40, np.inf]
 

@@ -34,7 +34,7 @@ def cluster():
 
 @pytest.fixture
 def many_blocks(monkeypatch):
-    monkeypatch.setattr("sk_implicit._prediction._BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 20_000)
     monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 20_000)
 
 

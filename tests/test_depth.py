@@ -16,12 +16,12 @@ from sklearn.utils._param_validation import InvalidParameterError
 from test_tangent import difference_jacobian, product_jacobian
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit.adjoint import pairs_are_cheaper, vjp_at
 from sk_implicit.display import SpectrumDisplay
 from sk_implicit.equilibrium import Status
 from sk_implicit.equilibrium.recursion import layer_states, recur
 from sk_implicit.network import Network
-from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block, mean_kernel
+from sk_implicit.network.adjoint import pairs_are_cheaper, vjp_at
+from sk_implicit.network.tangent import TangentFeatures, joint_kernel, kernel_block, mean_kernel
 from sk_implicit.theory import convergence_certificate, tangent_kernel, tangent_margin
 from sk_implicit.training import SOLVERS
 
@@ -147,7 +147,7 @@ def test_kernels_by_columns_of_A_are_those_by_pairs_of_layers(chosen, monkeypatc
     other = None if chosen == slice(None) else case.tangent.take(chosen)
     columns = joint_kernel(case.tangent, other)
     assert not pairs_are_cheaper(*[[(left[0], right) for left, right in case.tangent.inner_terms]] * 2)
-    monkeypatch.setattr("sk_implicit.tangent.pairs_are_cheaper", lambda *_: True)
+    monkeypatch.setattr("sk_implicit.network.tangent.pairs_are_cheaper", lambda *_: True)
     assert_allclose(joint_kernel(case.tangent, other), columns, rtol=1e-12, atol=1e-12)
 
 
@@ -167,7 +167,7 @@ def test_taken_rows_and_kernels_between_two_sets(depth):
 
 def test_derivatives_in_blocks_of_rows_are_those_at_once(monkeypatch):
     case = problem(m=20, n=40, k=2, depth=4)
-    monkeypatch.setattr("sk_implicit.adjoint._BLOCK_ENTRIES", 400)
+    monkeypatch.setattr("sk_implicit._numerics.blocks.BLOCK_ENTRIES", 400)
     again = TangentFeatures.at(case.network, case.layers, tol=1e-14)
     assert_allclose(joint_kernel(again), joint_kernel(case.tangent), rtol=1e-12)
 
@@ -430,7 +430,7 @@ def test_spectrum_display_draws_no_limit():
 @pytest.mark.parametrize("m", [10, 40])
 def test_diagonal_of_the_kernel_of_many_layers(m, monkeypatch):
     """Fewer and more layers than units, some rows at a time."""
-    monkeypatch.setattr("sk_implicit.adjoint._BLOCK_ENTRIES", 4000)
+    monkeypatch.setattr("sk_implicit._numerics.blocks.BLOCK_ENTRIES", 4000)
     case = problem(m=m, n=7, p=3, k=2, gamma=1.3, depth=25, tol=1e-12)
     tangent = case.tangent
     assert len(tangent.inner_terms) == 24

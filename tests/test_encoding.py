@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from sk_implicit.encoding import (
+from sk_implicit.inputs.encoding import (
     INTERVALS,
     MAX_COLUMNS,
     MAX_FEATURES,
@@ -15,7 +15,7 @@ from sk_implicit.encoding import (
     MIN_INTERVALS,
     PiecewiseLinear,
 )
-from sk_implicit.scaling import InputScaling
+from sk_implicit.inputs.scaling import InputScaling
 
 
 def table(n=400, seed=0):

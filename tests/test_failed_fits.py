@@ -113,5 +113,7 @@ def test_a_record_of_other_fields_is_refused_in_words():
     model = make(warm_start=True).fit(X, y)
     state = model.__getstate__()
     state["_training"]["unheard_of"] = 1
-    with pytest.raises(ValueError, match=r"FitState.*no record of this version"):
+    with pytest.raises(
+        ValueError, match=r"a 'fit' that this version of sk_implicit cannot read .*unheard_of"
+    ):
         ImplicitReLURegressor().__setstate__(state)

@@ -30,9 +30,9 @@ from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVR
 
-from sk_implicit._limit_moments import limit_values, solve_fixed_point
 from sk_implicit.kernel import ImplicitReLUKernel
 from sk_implicit.limit import limit_functions
+from sk_implicit.limit._moments import limit_values, solve_fixed_point
 
 X = np.random.RandomState(0).normal(0, 1, (5, 2))
 Y = np.random.RandomState(0).normal(0, 1, (6, 2))

@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose
 from problems import objective, problem, regression
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit import adjoint as adjoint_module
-from sk_implicit.losses import Curvature, SquaredError
-from sk_implicit.tangent import TangentFeatures, joint_kernel, kernel_block
+from sk_implicit._numerics import blocks
+from sk_implicit.function_space.losses import Curvature, SquaredError
+from sk_implicit.network.tangent import TangentFeatures, joint_kernel, kernel_block
 from sk_implicit.training import nystroem, tangent_system
 from sk_implicit.training.nystroem import NystroemFactor, NystroemSystem
 
@@ -23,7 +23,7 @@ def uneven(n: int) -> np.ndarray:
 def small_limit(monkeypatch):
     """Treat problems of more than 10 rows as large ones, and work in blocks of a few rows."""
     monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 10)
-    monkeypatch.setattr(adjoint_module, "_BLOCK_ENTRIES", 500)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 500)
     monkeypatch.setattr(nystroem, "_BLOCK", 16)
 
 
@@ -162,7 +162,7 @@ def test_products_in_blocks_agree_with_products_at_once(small_limit):
 
 
 def test_memory_of_products_does_not_grow_with_the_rows(monkeypatch):
-    monkeypatch.setattr(adjoint_module, "_BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 20_000)
     peaks = []
     for n in (1000, 8000):
         case = problem(m=50, n=n, p=3, tol=1e-6)

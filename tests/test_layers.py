@@ -13,22 +13,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a module or subpackage imports from the lines above its own only.
 LAYERS = [
-    ["_blas", "_blocks"],
-    ["_limit_moments", "equilibrium", "losses", "normal_scores", "sampling", "scale_prior", "spectral"],
-    ["_limit_table", "encoding", "network"],
-    ["_limit_matrix", "adjoint", "scaling"],
-    ["from_mlp", "limit", "tangent"],
-    ["_row_blocks", "theory"],
+    ["_version", "_numerics"],
+    ["limit", "equilibrium"],
+    ["function_space", "network"],
+    ["inputs"],
     ["training"],
-    ["kernel_ridge", "relevance", "_fit_state"],
-    ["kernel_logistic"],
-    ["uncertainty"],
+    ["models"],
+    ["theory"],
 ]
 # Estimators, their mixins, the kernel and the displays: the only ones to import scikit-learn or warn.
 FACE = [
-    "_callbacks",
-    "_checks",
-    "_warn",
+    "_estimator",
     "_infinite_width",
     "_prediction",
     "_finite_width",
@@ -96,7 +91,7 @@ def test_only_the_face_imports_scikit_learn_or_warns(path):
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_dependencies_are_the_declared_ones(path):
     allowed = {"numpy", "scipy", "sklearn", "joblib", "matplotlib"}
-    if unit(name_of(path)) == "_blas":
+    if name_of(path) == "_numerics/blas.py":
         allowed |= {"threadpoolctl"}  # every scikit-learn that is supported requires it
     if unit(name_of(path)) == "onnx":
         allowed |= {"onnx", "skl2onnx"}

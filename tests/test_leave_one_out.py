@@ -9,9 +9,9 @@ from problems import objective
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from sk_implicit.tangent import mean_diagonal, mean_kernel
-from sk_implicit.training import penalty
-from sk_implicit.training.leave_one_out import LOO_GRID, LeaveOneOutErrors, leave_one_out, weighted_grid
+from sk_implicit.function_space import penalty
+from sk_implicit.function_space.leave_one_out import LOO_GRID, LeaveOneOutErrors, leave_one_out, weighted_grid
+from sk_implicit.network.tangent import mean_diagonal, mean_kernel
 from sk_implicit.training.penalty import choose_penalty
 
 

@@ -12,13 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import dblquad
 from scipy.special import ndtr, owens_t
 
-from sk_implicit._limit_moments import (
+from sk_implicit.limit import limit_diagonal, limit_functions, limit_kernel, limit_kernel_derivatives
+from sk_implicit.limit._moments import (
     fixed_point_at_one,
     limit_gamma_derivatives,
     limit_values,
     solve_fixed_point,
 )
-from sk_implicit.limit import limit_diagonal, limit_functions, limit_kernel, limit_kernel_derivatives
 
 GAMMAS = [1e-3, 0.1, 0.4, 0.9, 1.2]
 NAMES = ["phi", "k", "kappa", "l", "nngp", "ntk"]

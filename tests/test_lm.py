@@ -13,8 +13,8 @@ from test_tangent import product_jacobian
 from test_training import run
 
 from sk_implicit import ImplicitReLURegressor, _finite_width
-from sk_implicit.losses import Curvature, SquaredError
-from sk_implicit.tangent import joint_kernel, kernel_block, mean_diagonal
+from sk_implicit.function_space.losses import Curvature, SquaredError
+from sk_implicit.network.tangent import joint_kernel, kernel_block, mean_diagonal
 from sk_implicit.training import Status, lm, tangent_system
 from sk_implicit.training.lm import LevenbergMarquardt, LMState
 

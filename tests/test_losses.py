@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_implicit.losses import CrossEntropy, SquaredError, log_probabilities
+from sk_implicit.function_space.losses import CrossEntropy, SquaredError, log_probabilities
 
 STEP = 1e-6
 LOSSES = {

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import problem, rows
 
+from sk_implicit._numerics.spectral import largest_eigenvalue, operator_norm
 from sk_implicit.network import INITS, Network, Shape, draw_network, weight_views
-from sk_implicit.spectral import largest_eigenvalue, operator_norm
 
 sizes = st.integers(1, 12)
 

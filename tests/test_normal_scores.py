@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm, rankdata
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit.normal_scores import far_from_normal, normal_scores
-from sk_implicit.relevance import likelihood_targets
+from sk_implicit.inputs.normal_scores import far_from_normal, normal_scores
+from sk_implicit.inputs.relevance import likelihood_targets
 
 
 def table(n=150, d=3, seed=0):

@@ -14,7 +14,7 @@ from problems import regression
 
 import sk_implicit._base
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit._fit_state import from_plain
+from sk_implicit._estimator.saving import from_plain
 from sk_implicit.training import SOLVERS
 
 every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
@@ -194,7 +194,7 @@ def test_the_sparse_array_that_is_damaged_next_is_sound():
     ],
 )
 def test_state_with_fields_that_make_no_record_is_refused(state):
-    with pytest.raises(ValueError, match=r"cannot be made .* Refit the estimator"):
+    with pytest.raises(ValueError, match=r"cannot read \(.*\)\. Refit the estimator"):
         from_plain(state)
 
 

@@ -9,10 +9,10 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from sk_implicit import ImplicitReLURegressor, _finite_width, network
+from sk_implicit import ImplicitReLURegressor, _finite_width
 from sk_implicit.equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
-from sk_implicit.network import INITS, OUTPUT_INITS
-from sk_implicit.sampling import distinct_rows
+from sk_implicit.inputs.rows import distinct_rows
+from sk_implicit.network import INITS, OUTPUT_INITS, network
 from sk_implicit.training import SOLVERS
 
 every_solver = pytest.mark.parametrize("solver", list(SOLVERS))

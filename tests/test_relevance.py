@@ -7,8 +7,8 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse import random as sparse_random
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit.relevance import MAX_COLUMNS, MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
-from sk_implicit.scale_prior import ScalePrior
+from sk_implicit.inputs.relevance import MAX_COLUMNS, MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.inputs.scale_prior import ScalePrior
 
 
 def problem(n=60, d=4, k=1, seed=0):

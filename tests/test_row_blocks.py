@@ -11,7 +11,8 @@ from numpy.testing import assert_array_equal
 from problems import regression
 from scipy.sparse import csr_array
 
-from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor, _row_blocks
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.models import row_blocks
 from sk_implicit.network import Network, Shape, draw_network
 
 ROWS = np.random.RandomState(1).standard_normal((200, 4))
@@ -20,7 +21,7 @@ X, y = regression()
 
 @pytest.fixture(autouse=True)
 def many_blocks(monkeypatch):
-    monkeypatch.setattr("sk_implicit._prediction._BLOCK_ENTRIES", 7 * 30)
+    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 7 * 30)
     monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 7 * 30)
 
 
@@ -48,9 +49,9 @@ def test_standard_deviations_are_shared_as_well(width, kind, monkeypatch):
     model = regressor(width=width, uncertainty=True).fit(kind(X), y)
     expected = model.predict(kind(ROWS), return_std=True)
     calls = []
-    original = _row_blocks.Parallel
+    original = row_blocks.Parallel
     monkeypatch.setattr(
-        _row_blocks, "Parallel", lambda **options: calls.append(options) or original(**options)
+        row_blocks, "Parallel", lambda **options: calls.append(options) or original(**options)
     )
     for found, part in zip(
         model.set_params(n_jobs=2).predict(kind(ROWS), return_std=True), expected, strict=True
@@ -77,14 +78,14 @@ def test_active_backend_is_used(backend, monkeypatch):
     model = regressor().fit(X, y)
     expected = model.predict(ROWS)
     seen = []
-    original = _row_blocks.Parallel
+    original = row_blocks.Parallel
 
     def parallel(**options):
         made = original(**options)
         seen.append((type(made._backend).__name__, made.n_jobs))
         return made
 
-    monkeypatch.setattr(_row_blocks, "Parallel", parallel)
+    monkeypatch.setattr(row_blocks, "Parallel", parallel)
     with joblib.parallel_config(backend=backend, n_jobs=2):
         assert_array_equal(model.predict(ROWS), expected)
     assert seen == [({"threading": "ThreadingBackend", "loky": "LokyBackend"}[backend], 2)]
@@ -125,7 +126,7 @@ def test_a_network_is_sent_as_its_weights():
 @pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
 def test_memory_of_predictions_does_not_grow_with_the_rows(width, return_std, monkeypatch):
     """Not even through the encoding, which has thirty columns for each of X."""
-    monkeypatch.setattr("sk_implicit._prediction._BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 20_000)
     monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 20_000)
     rng = np.random.RandomState(0)
     rows = rng.standard_normal((200, 3))

@@ -11,8 +11,8 @@ from problems import regression
 from scipy import sparse
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit.sampling import distinct_rows, left_out_weights
-from sk_implicit.scaling import TargetScaling
+from sk_implicit.inputs.rows import distinct_rows, left_out_weights
+from sk_implicit.inputs.targets import TargetScaling
 from sk_implicit.training import SOLVERS
 
 every_solver = pytest.mark.parametrize("solver", list(SOLVERS))

@@ -7,16 +7,16 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit.encoding import PiecewiseLinear
-from sk_implicit.relevance import (
+from sk_implicit._numerics.blocks import sample_rows
+from sk_implicit.inputs.encoding import PiecewiseLinear
+from sk_implicit.inputs.relevance import (
     MAX_ROWS,
     _Likelihood,
     choose_inputs,
     learn_relevance,
     likelihood_targets,
 )
-from sk_implicit.sampling import sample_rows
-from sk_implicit.scale_prior import ScalePrior, indicator_sizes
+from sk_implicit.inputs.scale_prior import ScalePrior, indicator_sizes
 
 NONE_ENCODED = np.arange(0)
 

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 from problems import TIGHT, outputs, problem, rows
 from scipy import sparse
 
-from sk_implicit.adjoint import vjp_at
-from sk_implicit.tangent import (
+from sk_implicit.network.adjoint import vjp_at
+from sk_implicit.network.tangent import (
     TangentFeatures,
     joint_kernel,
     kernel_block,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sk_implicit import spectral
-from sk_implicit.spectral import (
+from sk_implicit._numerics import spectral
+from sk_implicit._numerics.spectral import (
     extreme_eigenvalues,
     irreducible_blocks,
     norm_is_below,

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import objective
 
-from sk_implicit.tangent import joint_kernel
+from sk_implicit.network.tangent import joint_kernel
 from sk_implicit.training import SOLVERS, NoStep, Status, train
 from sk_implicit.training.adam import Adam
 from sk_implicit.training.gradient_descent import largest_curvature

@@ -11,11 +11,12 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sk_implicit import ImplicitReLUKernel, ImplicitReLURegressor
-from sk_implicit.kernel_ridge import fit_ridge, limit_kernel_rows
+from sk_implicit.function_space.posterior import LeftOut, Rows, calibrate, leave_out
+from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel
+from sk_implicit.models.limit_solution import limit_kernel_rows
 from sk_implicit.network import Network
-from sk_implicit.tangent import TangentFeatures
-from sk_implicit.uncertainty import LeftOut, Rows, calibrate, leave_out
+from sk_implicit.network.tangent import TangentFeatures
 
 WIDTHS = [12, np.inf]
 NOISE = 0.3
@@ -251,8 +252,8 @@ def test_std_where_the_kernel_has_the_rounding_errors_of_float32(alpha):
 @pytest.mark.parametrize("width", [150, np.inf])
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_noise_is_measured_off_the_landmarks(width, noise, monkeypatch):
-    monkeypatch.setattr("sk_implicit.kernel_ridge.MAX_ROWS", 200)
-    monkeypatch.setattr("sk_implicit.kernel_ridge.N_LANDMARKS", 120)
+    monkeypatch.setattr("sk_implicit.function_space.ridge.MAX_ROWS", 200)
+    monkeypatch.setattr("sk_implicit.function_space.ridge.N_LANDMARKS", 120)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((500, 3))
     y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + noise * rng.standard_normal(500)

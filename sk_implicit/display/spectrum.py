@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._numerics.blocks import sample_rows
+from .._numerics.spectral import Extremes
 from ..limit import limit_kernel
-from ..sampling import sample_rows
-from ..spectral import Extremes
-from ..tangent import mean_kernel
+from ..network.tangent import mean_kernel
 from ..theory._states import fitted_states, tangent_features
 from ._style import axes_or_new, colour, draw_legend, next_number, plain_ticks
 

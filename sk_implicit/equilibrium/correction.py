@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .problem import FixedPoint, few_rows
+from .._numerics.blocks import few_rows
+from .problem import FixedPoint
 
 # Reduction of the residual asked of one correction, by its precision: rounding errors, about
 # eps / (1 - rate) relative to the correction, stay below. Two corrections in float32 reach 1e-10.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._blas import in_threads
-from .._blocks import slices
+from .._numerics.blas import in_threads
+from .._numerics.blocks import slices
+from .._numerics.norms import row_norms
 from .anderson import anderson
 from .auto import auto
 from .correction import activate
@@ -13,7 +14,7 @@ from .modulus import has_modulus_matrix, modulus
 from .newton_krylov import newton_krylov
 from .operators import EquilibriumOperator
 from .picard import gauss_seidel, picard, start_sweeps
-from .problem import FixedPoint, row_norms
+from .problem import FixedPoint
 from .result import EquilibriumResult, Rows, Status
 from .stages import Stage, by_corrections, in_turn
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from .problem import FixedPoint, row_norms
+from .._numerics.norms import row_norms
+from .problem import FixedPoint
 from .result import OPEN, Rows, row_status
 
 # Bytes of the Krylov basis: bounds the rows solved at once.

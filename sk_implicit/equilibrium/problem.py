@@ -13,18 +13,14 @@ Every solver works on this object, so each is written once and serves all three.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from .._blocks import slices
 from .operators import EquilibriumOperator
 
 # Width beyond which a copy of A in its own precision, which saves a pass over every product, takes too much.
 _LARGE = 2048
-# Bytes of rows that are worked on at a time.
-_PART_BYTES = 2**19
 
 
 @dataclass(slots=True)
@@ -77,13 +73,3 @@ class FixedPoint:
         self.product(Z, out)
         out += self.c
         return out
-
-
-def few_rows(X: np.ndarray) -> Iterator[slice]:
-    """Cut rows into slices that are small enough to stay in cache through several passes."""
-    return slices(len(X), max(_PART_BYTES // max(X[:1].nbytes, 1), 1))
-
-
-def row_norms(X: np.ndarray) -> np.ndarray:
-    """Euclidean norms of the rows."""
-    return np.sqrt(np.einsum("ij,ij->i", X, X))

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._blocks import slices
+from .._numerics.blocks import slices
+from .._numerics.norms import row_norms
 from .operators import EquilibriumOperator
-from .problem import FixedPoint, row_norms
+from .problem import FixedPoint
 from .result import EquilibriumResult, Status
 
 # Change of a layer, in units of the machine precision, that is rounding; looked for in every eighth.

@@ -25,8 +25,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._numerics.blocks import few_rows
+from .._numerics.norms import row_norms
 from .correction import Correction, Corrector, activate, image_residual
-from .problem import FixedPoint, few_rows, row_norms
+from .problem import FixedPoint
 from .result import OPEN, Rows, Status, row_status
 
 # A correction that leaves more than this share of the residual has failed.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._row_blocks import missed_rows
+from ..models.row_blocks import missed_rows
 from ..network import Network
 from ._graph import Graph
 

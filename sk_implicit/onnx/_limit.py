@@ -1,6 +1,6 @@
 """The network of infinite width as an ONNX graph, in double precision.
 
-The table of the limit kernel is read as `sk_implicit._limit_table` reads it; octaves and cells are found by
+The table of the limit kernel is read as `sk_implicit.limit._table` reads it; octaves and cells are found by
 logarithms, since ONNX has no access to the bits of a number.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import issparse
 
-from .._limit_matrix import rounding_offset
-from .._limit_table import CELL_BITS, OCTAVES, limit_table
+from ..limit._matrix import rounding_offset
+from ..limit._table import CELL_BITS, OCTAVES, limit_table
 from ._graph import Graph, augment
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..spectral import Extremes
+from .._numerics.spectral import Extremes
 from ._inputs import ClosestPair
 from ._rates import worst
 from ._report import Report

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import aslinearoperator, eigsh
 
-from ..spectral import extreme_eigenvalues, operator_norm
-from ..tangent import joint_kernel
+from .._numerics.spectral import extreme_eigenvalues, operator_norm
+from ..network.tangent import joint_kernel
 from ._certificate import ConvergenceCertificate
 from ._inputs import closest_pair, lambda_0
 from ._rates import certified_rate, linearised_rate, observed_rate, worst

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from .._blocks import slices
+from .._numerics.blocks import slices
+from .._numerics.spectral import extreme_eigenvalues
 from ..limit import limit_kernel
-from ..spectral import extreme_eigenvalues
 
 # Rows of the cosine matrix that are looked at together.
 _ROW_BLOCK = 512

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..spectral import Extremes
+from .._numerics.spectral import Extremes
 
 # Below this fraction of its start the squared error is rounding, and its slope says nothing.
 _ROUNDING = 1e-22

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..inputs.rows import distinct_rows
+from ..inputs.scaling import InputScaling
 from ..network import Network, Shape, draw_network, units
-from ..sampling import distinct_rows
-from ..scaling import InputScaling
-from ..tangent import TangentFeatures, joint_kernel
+from ..network.tangent import TangentFeatures, joint_kernel
 
 # Accuracy of equilibria and adjoints for a kernel matrix that is returned.
 _TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-6}

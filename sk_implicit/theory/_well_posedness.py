@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._numerics.spectral import irreducible_blocks, norm_is_below, operator_norm, perron_bound
 from ..equilibrium import EquilibriumOperator
-from ..spectral import irreducible_blocks, norm_is_below, operator_norm, perron_bound
 from ._report import Report
 
 # How far above the estimate of a norm the proof is tried: the first that succeeds is the bound.

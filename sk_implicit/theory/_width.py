@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..spectral import extreme_eigenvalues, is_positive_definite
+from .._numerics.spectral import extreme_eigenvalues, is_positive_definite
 from ._inputs import limit_gram
 from ._report import Report
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..adjoint import vjp_at
 from ..network import Network
+from ..network.adjoint import vjp_at
 from .driver import NoStep
 from .gradient_descent import check_range, evaluate_projected, has_diverged
 from .objective import Objective, Point

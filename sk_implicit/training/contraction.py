@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..equilibrium.problem import few_rows
+from .._numerics.blocks import few_rows
+from .._numerics.spectral import operator_norm
 from ..network import Network
-from ..spectral import operator_norm
 
 # Largest gap between the two ends, relative, at which the lower one is taken.
 _GAP = 2e-3

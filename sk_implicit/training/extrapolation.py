@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..equilibrium.problem import few_rows, row_norms
+from .._numerics.blocks import few_rows
+from .._numerics.norms import row_norms
 
 # Every eighth row is asked whether the line foretells the next solution better than the last one.
 _SAMPLE = 8

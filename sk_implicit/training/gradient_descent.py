@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from ..adjoint import Term
-from ..spectral import largest_eigenvalue
+from .._numerics.spectral import largest_eigenvalue
+from ..network.adjoint import Term
 from .driver import NoStep
 from .extrapolation import LinearExtrapolation
 from .objective import MAX_CONTRACTION, Objective, Point

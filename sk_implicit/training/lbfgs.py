@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import LbfgsInvHessProduct
 
-from ..adjoint import Term
+from ..network.adjoint import Term
 from .driver import NoStep
 from .gradient_descent import largest_curvature
 from .objective import Objective, Point

@@ -1,7 +1,7 @@
 r"""Levenberg-Marquardt in function space.
 
 Around θ the network is linear with Jacobian J and distance d = θ − θ₀ to the start, and the loss is
-quadratic with curvature B = L Lᵀ and residual q in the coordinates of L (`sk_implicit.losses`; for the
+quadratic with curvature B = L Lᵀ and residual q in the coordinates of L (`function_space.losses`; for the
 squared error L = √W and q = √w ∘ (y − f)). The damped problem
 
     min_δ  ½ ‖q − Lᵀ J δ‖² + ½ a ‖d + δ‖² + ½ Σ_j μ_j δ_j²
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from ..tangent import TangentFeatures, mean_diagonal
+from ..network.tangent import TangentFeatures, mean_diagonal
 from .driver import NoStep
 from .objective import Objective, Point
 from .records import Status, TrainingState

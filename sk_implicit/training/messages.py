@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..function_space.penalty import Penalty
 from .adam import AUTO_LEARNING_RATE
 from .lm import shortfall
-from .penalty import Penalty
 from .records import Status, TrainingState
 
 # Shares of the decrease promised by the linearised start that training may not leave in silence: in any case,

@@ -27,11 +27,12 @@ References
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import cho_factor, cho_solve, eigh
 
-from ..losses import Curvature
-from ..sampling import sample_rows
-from ..tangent import TangentFeatures, mean_kernel
+from .._numerics.blocks import sample_rows
+from ..function_space.cg import conjugate_gradients
+from ..function_space.losses import Curvature
+from ..network.tangent import TangentFeatures, mean_kernel
 
 # Landmarks: n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every
 # linearisation, at the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
@@ -149,27 +150,3 @@ class NystroemSystem:
             return curvature.project(R - scale * self.factor.times(inner)) / shift
 
         return precondition
-
-
-def conjugate_gradients(product, precondition, b: np.ndarray, accept, max_iter: int) -> np.ndarray:
-    """Solve a positive definite system up to what ``accept(v, residual)`` says.
-
-    M. R. Hestenes and E. Stiefel, J. Res. Nat. Bur. Stand. 49, 1952. SciPy's implementation shows
-    nobody the residual, by which the duality gap is known.
-    """
-    v, residual = np.zeros_like(b), b.copy()
-    direction, slope = np.zeros_like(b), 0.0
-    for _ in range(max_iter):
-        if accept(v, residual):
-            break
-        preconditioned = precondition(residual)
-        previous, slope = slope, float(np.vdot(residual, preconditioned))
-        direction *= slope / previous if previous else 0.0
-        direction += preconditioned
-        image = product(direction)
-        length = slope / float(np.vdot(direction, image))
-        v += length * direction
-        residual -= length * image
-    if not np.isfinite(v).all():
-        raise LinAlgError("conjugate gradients broke down")
-    return v

@@ -4,7 +4,7 @@ For weights θ, their start θ₀, sample weights w and penalty a (shapes as in 
 
     Σᵢ wᵢ ℓ(yᵢ, f(xᵢ; θ)) + ½ a ‖θ − θ₀‖²
 
-with a loss ℓ of `sk_implicit.losses`, by default ½ ‖y − f‖². With a centred start f(x; θ) − f(x; θ₀) takes
+with a loss ℓ of `function_space.losses`, by default ½ ‖y − f‖². With a centred start f(x; θ) − f(x; θ₀) takes
 the place of f. Values are reported divided by Σw, and for the squared error by the number of outputs, so
 that they are a mean (half a mean squared error) and do not depend on the number of rows.
 """
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..adjoint import Term, vjp_at
-from ..losses import Curvature, Loss, SquaredError
+from ..function_space.losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
-from ..tangent import TangentFeatures
+from ..network.adjoint import Term, vjp_at
+from ..network.tangent import TangentFeatures
 from .contraction import Contraction
 from .tangent_system import SMALL
 

@@ -1,7 +1,7 @@
 r"""Linear systems in function space, on the tangent kernel K and the loss's weighted curvature B = L Lᵀ.
 
 Every Levenberg-Marquardt step solves, for a shift t = a + μ and a right-hand side in the coordinates of
-the root L (see `sk_implicit.losses`),
+the root L (see `function_space.losses`),
 
     (S + t I) v = b,     S = Lᵀ K L,
 
@@ -11,7 +11,7 @@ D = ϱ for U and V and 1 for the others: K plus (ϱ − 1)(ΦΦᵀ + ZZᵀ) in e
 
 Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by it through
 J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT` rows, and for
-a loss that is not quadratic, they go as far as a duality gap and as `sk_implicit.training.nystroem` says: a
+a loss that is not quadratic, they go as far as a duality gap and as `training.nystroem` says: a
 curvature that will have changed after the step is not worth more. For several outputs of the squared error
 they go as follows.
 
@@ -30,16 +30,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from ..losses import Curvature
-from ..tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
-from .nystroem import (
-    N_LANDMARKS,
-    RTOL,
-    RTOL_OF_CLASSES,
-    NystroemFactor,
-    NystroemSystem,
-    conjugate_gradients,
-)
+from ..function_space.cg import conjugate_gradients
+from ..function_space.losses import Curvature
+from ..network.tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
+from .nystroem import N_LANDMARKS, RTOL, RTOL_OF_CLASSES, NystroemFactor, NystroemSystem
 
 # Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
 DENSE_LIMIT = 4000

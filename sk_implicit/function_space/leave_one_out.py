@@ -6,7 +6,7 @@ changes its residual to
 
     e_i / (1 − u_i h_i / w_i),
 
-where u_i is w_i, or less (see `sampling.left_out_weights`). The score is Σ w_i e_i² / Σ w_i, evaluated for a
+where u_i is w_i, or less (see `left_out_weights`). The score is Σ w_i e_i² / Σ w_i, evaluated for a
 whole grid of a from one eigendecomposition.
 
 The predictions that are left out also tell whether to keep predictions within the range of the targets, as

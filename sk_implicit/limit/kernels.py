@@ -17,8 +17,8 @@ K(1) and all that depends on it diverge as γ → √2. The four terms of NTK ar
 kernel ΦΦᵀ + ZZᵀ + s² (ΛΛᵀ)∘(ZZᵀ) + (EEᵀ)∘(X̃X̃ᵀ)/m. Because Φ' = P(p > 0, p' > 0) and
 K' = P(p > 0, p' > 0, g > 0, g' > 0) (1 + γ² L), it is also Φ + ρ Φ' + ρ K' + (1 + γ² L) K.
 
-:mod:`sk_implicit._limit_moments` derives and evaluates the expectations,
-:mod:`sk_implicit._limit_table` tabulates them, :mod:`sk_implicit._limit_matrix` makes matrices of them.
+:mod:`sk_implicit.limit._moments` derives and evaluates the expectations,
+:mod:`sk_implicit.limit._table` tabulates them, :mod:`sk_implicit.limit._matrix` makes matrices of them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ._limit_matrix import check_range, is_single, limit_matrices, normalised
-from ._limit_table import TILE, TableEvaluator
+from ._matrix import check_range, is_single, limit_matrices, normalised
+from ._table import TILE, TableEvaluator
 
 Kind = Literal["ntk", "nngp", "phi"]
 

@@ -27,21 +27,19 @@ Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from math import isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import slices
-from .equilibrium import solve_adjoint
-from .equilibrium.problem import row_norms
-from .equilibrium.recursion import layer_states
+from .._numerics.blocks import BLOCK_ENTRIES, equal_blocks
+from .._numerics.norms import row_norms
+from ..equilibrium import solve_adjoint
+from ..equilibrium.recursion import layer_states
 from .network import Layers, Network, weight_views
 
-# Entries of an (n, m) array that is worked on at a time.
-_BLOCK_ENTRIES = 2_000_000
 # Layers after which most networks no longer change beyond rounding.
 _MANY_LAYERS = 32
 
@@ -239,7 +237,7 @@ def gram_by_columns(terms: Factors, terms2: Factors) -> np.ndarray:
     right = left if terms2 is terms else _stacked(terms2)
     (n, _, m), n2 = left[0].shape, len(right[0])
     K = np.zeros((n, n2), left[0].dtype)
-    step = max(_BLOCK_ENTRIES // (m * max(n, n2)), 1)
+    step = max(BLOCK_ENTRIES // (m * max(n, n2)), 1)
     for start in range(0, m, step):
         columns = slice(start, start + step)
         derivative = _by_columns(left, columns)
@@ -257,9 +255,3 @@ def _by_columns(stacked: tuple[np.ndarray, np.ndarray], columns: slice) -> np.nd
     """Return Σ λ zᵀ for some of the entries of λ, flat, (n, columns m)."""
     scaled, z = stacked
     return (scaled[..., columns].swapaxes(1, 2) @ z).reshape(len(z), -1)
-
-
-def equal_blocks(n: int, m: int) -> Iterator[slice]:
-    """Split n rows of width m into blocks of equal size that stay near the cache; at least one."""
-    n_blocks = max(-(-n * m // _BLOCK_ENTRIES), 1)
-    return slices(max(n, 1), max(-(-n // n_blocks), 1))

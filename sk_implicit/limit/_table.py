@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from ._limit_moments import (
+from ._moments import (
     Solution,
     boundary_layer,
     fixed_point_at_one,

@@ -5,8 +5,8 @@ On the linearised network the fit is F = F₀ + K C with one n × n tangent kern
     min_C  Σᵢ wᵢ ℓ(yᵢ, F_i) + ½ a tr CᵀKC
 
 is solved by Newton's method in function space. With the curvature B = L Lᵀ and the residual q in its
-coordinates (`sk_implicit.losses`), G = (LᵀKL + a I)⁻¹ and H_i = Π_i − a G_ii, a k × k matrix of leverages,
-one Newton step of the fit without weight u_i of row i (w_i, or less: see `sampling.left_out_weights`) turns
+coordinates (`function_space.losses`), G = (LᵀKL + a I)⁻¹ and H_i = Π_i − a G_ii, a k × k matrix of leverages,
+one Newton step of the fit without weight u_i of row i (w_i, or less: see `left_out_weights`) turns
 q_i into
 
     q_i⁻ = (I − (u_i/w_i) H_i)⁻¹ q_i,
@@ -33,8 +33,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from ..losses import Curvature, Loss
 from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
+from .losses import Curvature, Loss
 
 # Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
 # share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.

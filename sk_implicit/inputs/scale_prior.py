@@ -1,4 +1,4 @@
-r"""What is believed of the features' scales before the likelihood is heard (see `sk_implicit.relevance`).
+r"""What is believed of the features' scales before the likelihood is heard (see `inputs.relevance`).
 
 Log scales are normal a priori, t ~ N(0, τ² C), and count from a size that the user's columns set but for
 indicators. A column of two values gets the size

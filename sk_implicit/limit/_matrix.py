@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.sparse import csr_array, diags_array, issparse
 
-from ._limit_table import TILE, TableEvaluator
+from ._table import TILE, TableEvaluator
 
 # A power of two, so that it rounds nothing, that brings the largest numbers to where squares are finite.
 _HUGE_SCALE = 2.0**-600

@@ -7,112 +7,38 @@ for any loss that is convex in the predictions, the unique minimiser of
 
 since its tangent kernel does not move and is the same for every output. For the cross-entropy that is the
 mode of the posterior that Laplace's approximation of a Gaussian process classifier is built on ([1]_,
-sections 3.4 and 3.5). f is spanned by all rows or by p landmarks, as in `kernel_ridge`. With
+sections 3.4 and 3.5). f is spanned by all rows or by p landmarks, as in `ridge`. With
 K_pp = T Tᵀ, V = K_np T⁻ᵀ (T itself where every row is a landmark) and β = TᵀC it becomes a regression on
 p features, penalised by ½ a ‖β‖², and Newton's method solves
 
     (Vᵀ B V + a I) δ = Vᵀ W r − a β
 
-for every step, B the curvature of the loss and W r its residual (`sk_implicit.losses`). B couples the
+for every step, B the curvature of the loss and W r its residual (`function_space.losses`). B couples the
 outputs; the system is solved by conjugate gradients, preconditioned by Vᵀ B̄ V + a I with the mean B̄ of the
 outputs' curvatures: one factorisation for all of them, and the solution itself where there is one output.
-
-The targets are softened: a row's class has the probability 1 − ε + ε/k of k classes, the others ε/k ([2]_,
-section 7, with ε = 0.001). Rows that are easy to tell apart then end at finite log-odds, all at about the
-same, instead of being driven as far as the penalty allows, and the penalty that leave-one-out chooses can
-be small enough for the others.
 
 References
 ----------
 .. [1] C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning", MIT Press 2006.
-.. [2] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna, "Rethinking the Inception architecture for
-   computer vision", CVPR 2016, arXiv:1512.00567.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from .kernel_ridge import (
-    Kernel,
-    backward,
-    choose_landmarks,
-    forward,
-    limit_kernel_rows,
-    limit_penalty,
-    numbered_blocks,
-    shifted_cholesky,
-)
+from .._numerics.blocks import numbered_blocks
+from .cg import conjugate_gradients
 from .losses import Loss
-from .training.nystroem import conjugate_gradients
-from .training.penalty import Penalty
+from .ridge import Kernel, backward, forward, shifted_cholesky
 
 # Newton's method: relative change of the objective that ends it, steps, and halvings of one.
 _TOL, _MAX_ITER, _MAX_HALVINGS = 1e-11, 100, 20
 # Conjugate gradients: relative residual, which is what a Newton step leaves of the error, and iterations.
 _RTOL, _MAX_PRODUCTS = 1e-3, 200
-# ε: how far targets are softened.
-SOFTENING = 1e-3
 # Least penalty, relative to the means of diag K and of the weights: separable classes have no minimum
 # without one.
 _LEAST_PENALTY = 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class LogisticLimit:
-    """The infinitely wide network, trained to convergence on a loss that is not quadratic.
-
-    Attributes
-    ----------
-    dual : (p, k) array
-        C, in float64: predictions are k_p(x)ᵀ C.
-    landmarks : (p,) int array
-        Training rows that span it.
-    penalty : Penalty
-        The penalty and how it was chosen.
-    losses : list of float
-        The objective per unit of weight after each step.
-    """
-
-    dual: np.ndarray
-    landmarks: np.ndarray
-    penalty: Penalty
-    losses: list[float]
-
-
-def fit_logistic_limit(
-    X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
-    left_out: np.ndarray | None = None,
-) -> LogisticLimit:  # fmt: skip
-    """Train the infinitely wide network on a loss that is not quadratic.
-
-    Parameters
-    ----------
-    X : (n, p) array or CSR array
-        Augmented and scaled inputs.
-    Y : (n, k) array
-        Indicators of the classes, to be softened.
-    weights : (n,) array
-        Positive sample weights.
-    loss : Loss
-        The loss ℓ.
-    gamma : float
-        Scale γ, below √2.
-    alpha : float or "loo"
-        Penalty relative to the weighted mean of diag K, raised to 1e-8 times the mean weight. "loo" minimises
-        the approximate leave-one-out loss, on a fixed random sample of rows where there are many.
-    left_out : (n,) array or None
-        How much of its weight a row loses in leave-one-out, None for all of it.
-    """
-    Y = Y + SOFTENING * (1 / max(Y.shape[1], 2) - Y)
-    landmarks = choose_landmarks(len(Y))
-    kernel = limit_kernel_rows(X, landmarks, gamma)
-    penalty = limit_penalty(X, Y, weights, loss, gamma=gamma, alpha=alpha, left_out=left_out)
-    dual, losses = fit_newton(kernel, landmarks, Y, weights, loss, penalty.absolute)
-    return LogisticLimit(dual, landmarks, penalty, losses)
 
 
 def fit_newton(
@@ -123,7 +49,7 @@ def fit_newton(
     Parameters
     ----------
     kernel, landmarks, Y, weights
-        As in `kernel_ridge.fit_ridge`.
+        As in `ridge.fit_ridge`.
     loss : Loss
         The loss ℓ, convex in the predictions.
     a : float

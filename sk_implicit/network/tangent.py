@@ -1,6 +1,6 @@
 r"""Derivatives of the network: tangent features, tangent kernel.
 
-With Λ^c the adjoint of output c (`sk_implicit.adjoint`), G = 1[Φ > 0] the active pattern of the feature map,
+With Λ^c the adjoint of output c (`network.adjoint`), G = 1[Φ > 0] the active pattern of the feature map,
 and u_c and v_c the rows of U and V::
 
     E^c = G ∘ (Λ^c + v_c)
@@ -28,7 +28,8 @@ from math import sqrt
 import numpy as np
 from scipy.sparse import issparse
 
-from .adjoint import Term, adjoint_terms, equal_blocks, gram_by_columns, pairs_are_cheaper, pull_back
+from .._numerics.blocks import equal_blocks
+from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, pull_back
 from .network import Layers, Network, weight_views
 
 
@@ -43,7 +44,7 @@ class TangentFeatures:
     layers : Layers
         Its forward pass on the n rows.
     terms : tuple of Term
-        The derivatives of the outputs by A, see `sk_implicit.adjoint`.
+        The derivatives of the outputs by A, see `network.adjoint`.
     """
 
     network: Network

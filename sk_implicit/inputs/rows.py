@@ -1,4 +1,4 @@
-"""The rows that training sees: each once, and a sample of them where all would cost too much."""
+"""The rows that training sees, each of them once."""
 
 from __future__ import annotations
 
@@ -127,10 +127,3 @@ def _digest(columns: np.ndarray, values: np.ndarray, y: np.ndarray) -> bytes:
     """Return 16 bytes that stand for a row and its targets."""
     content = columns.astype(np.int64).tobytes() + values.tobytes() + (y + 0.0).tobytes()  # -0.0 is 0.0
     return blake2b(content, digest_size=16).digest()
-
-
-def sample_rows(n: int, most: int) -> np.ndarray:
-    """Return the numbers of all n rows, or of a random sample of ``most``, sorted; the same in every call."""
-    if n <= most:
-        return np.arange(n)
-    return np.sort(np.random.RandomState(0).choice(n, most, replace=False))

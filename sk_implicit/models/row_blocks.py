@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
-from ._blas import in_threads
-from .limit import limit_kernel
-from .network import Network
-from .scaling import InputScaling, brought_near, taken_back
+from .._numerics.blas import in_threads
+from ..inputs.scaling import InputScaling, brought_near, taken_back
+from ..limit import limit_kernel
+from ..network import Network
 
 
 def map_rows(

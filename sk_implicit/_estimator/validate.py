@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
-from .network import Shape
+from ..network import Shape
 
 # Sample weights that can be worked with, by the bytes of a number: sums of squares are multiplied by them.
 _RANGE = {4: (1e-30, 1e30), 8: (1e-200, 1e100)}

@@ -15,7 +15,7 @@ import sklearn
 _INTERNAL = (
     *(
         str(Path(str(module.__file__)).parent) + os.sep
-        for module in (sys.modules[__package__], sklearn, joblib)
+        for module in (sys.modules[__name__.partition(".")[0]], sklearn, joblib)
     ),
     contextlib.__file__,
 )

@@ -24,25 +24,18 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from ._blocks import slices
-from .limit import limit_diagonal, limit_kernel
-from .losses import Loss, SquaredError
-from .sampling import sample_rows
-from .training.penalty import Penalty, best_penalty, most_rows
+from .._numerics.blocks import numbered_blocks, sample_rows
 
 # Rows up to which the system is solved exactly; landmarks that stand for more of them.
 MAX_ROWS = 4000
 N_LANDMARKS = 2500
-# Rows of the kernel that are held at a time, and entries of it in a prediction's block.
-_BLOCK_ROWS = 1000
-BLOCK_ENTRIES = 2_000_000
 # Least penalty, relative to the mean of diag K: the coefficients of equal rows with different targets grow
 # as its inverse, and predictions keep the digits that leaves them.
 _LEAST_PENALTY = 1e-10
@@ -167,108 +160,6 @@ def fit_ridge(
     C = backward(prior, gamma)
     residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in numbered_blocks(n)])
     return RidgeFit(RidgeSystem(a, factor, prior), C, residual, float(np.sum(gamma**2)))
-
-
-def numbered_blocks(n: int) -> Iterator[np.ndarray]:
-    """Cut n rows into blocks of their numbers."""
-    return (np.arange(part.start, part.stop) for part in slices(n, _BLOCK_ROWS))
-
-
-@dataclass(frozen=True, slots=True)
-class LimitFit:
-    """The infinitely wide network, trained to convergence.
-
-    Attributes
-    ----------
-    ridge : RidgeFit
-        The kernel ridge regression it is.
-    landmarks : (p,) int array
-        Training rows that span it.
-    penalty : Penalty
-        The penalty and how it was chosen.
-    loss : float
-        The objective per unit of weight and output.
-    """
-
-    ridge: RidgeFit
-    landmarks: np.ndarray
-    penalty: Penalty
-    loss: float
-
-    @property
-    def dual(self) -> np.ndarray:
-        """C, (p, k)."""
-        return self.ridge.dual
-
-    @property
-    def losses(self) -> list[float]:
-        """The objective after each step: there is one."""
-        return [self.loss]
-
-
-def fit_limit(
-    X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, alpha, left_out: np.ndarray | None = None
-) -> LimitFit:
-    """Train the infinitely wide network: kernel ridge regression with its tangent kernel.
-
-    Parameters
-    ----------
-    X : (n, p) array or CSR array
-        Augmented and scaled inputs.
-    Y : (n, k) array
-        Centred and scaled targets.
-    weights : (n,) array
-        Positive sample weights.
-    gamma : float
-        Scale γ, below √2.
-    alpha : float or "loo"
-        Penalty relative to the weighted mean of diag K. "loo" minimises the leave-one-out error, on a
-        fixed random sample of `training.penalty.MAX_ROWS` rows where there are more.
-    left_out : (n,) array or None
-        How much of its weight a row loses in leave-one-out, None for all of it.
-    """
-    n = len(Y)
-    landmarks = choose_landmarks(n)
-    kernel = limit_kernel_rows(X, landmarks, gamma)
-    penalty = limit_penalty(X, Y, weights, SquaredError(), gamma=gamma, alpha=alpha, left_out=left_out)
-    ridge = fit_ridge(kernel, landmarks, Y, weights, penalty.absolute)
-    squares = float(weights @ np.sum(ridge.residual**2, axis=1))
-    loss = 0.5 * (squares + penalty.absolute * ridge.squared_norm) / (weights.sum() * Y.shape[1])
-    return LimitFit(ridge, landmarks, penalty, float(loss))
-
-
-def limit_penalty(
-    X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
-    left_out: np.ndarray | None = None,
-) -> Penalty:  # fmt: skip
-    """Return the penalty of the infinitely wide network, whose start predicts 0.
-
-    Parameters
-    ----------
-    X, Y, weights, gamma, alpha, left_out
-        As in `fit_limit`.
-    loss : Loss
-        What leave-one-out scores by.
-    """
-    scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
-    if alpha != "loo":
-        return Penalty(float(alpha), float(alpha) * scale)
-    rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
-    K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
-    left_out = None if left_out is None else left_out[rows]
-    return best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out, scale)
-
-
-def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:
-    """Return the tangent kernel of infinite width between rows of X and its landmarks, a function of rows."""
-    X_p = X[landmarks].astype(np.float64)
-
-    def kernel(rows: np.ndarray) -> np.ndarray:
-        if np.array_equal(rows, landmarks):
-            return limit_kernel(X_p, gamma=gamma)
-        return limit_kernel(X[rows].astype(np.float64), X_p, gamma=gamma)
-
-    return kernel
 
 
 def forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:

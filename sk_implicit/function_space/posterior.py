@@ -2,9 +2,9 @@ r"""Predictive uncertainty: the Gaussian process of the linearised network.
 
 Trained to the optimum, the network linearised there is kernel ridge regression with its tangent kernel K
 and penalty a: the mean of a Gaussian process with covariance s² K and noise variance s² a/w on a row of
-weight w [1]_. A new observation at x has the variance s² v(x) + σ², v of `sk_implicit.kernel_ridge` and one
+weight w [1]_. A new observation at x has the variance s² v(x) + σ², v of `function_space.ridge` and one
 σ² for all rows, whatever their weights. Leaving out weight u_i of row i (w_i, or less: see
-`sampling.left_out_weights`) leaves the residual and the variance of f (over s²)
+`left_out_weights`) leaves the residual and the variance of f (over s²)
 
     e_i⁻ = e_i / (1 − u h_i/w_i),     v_i⁻ = a (h_i/w_i) / (1 − u h_i/w_i),
 
@@ -29,24 +29,15 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from .kernel_ridge import (
-    Kernel,
-    LimitFit,
-    RidgeFit,
-    RidgeSystem,
-    choose_landmarks,
-    fit_ridge,
-    limit_kernel_rows,
-    numbered_blocks,
-)
-from .limit import limit_diagonal, limit_kernel
-from .tangent import TangentFeatures, kernel_block
-from .training.leave_one_out import refined_minimum
+from .._numerics.blocks import numbered_blocks
+from .leave_one_out import refined_minimum
+from .ridge import Kernel, RidgeFit, RidgeSystem
 
 # Ratios σ²/s² that are tried, relative to the penalty, six to a decade: up to nothing but noise.
 _RATIOS = np.logspace(0, 12, 73)
@@ -182,81 +173,9 @@ def calibrate(left_out: LeftOut, least: float) -> tuple[float, float]:
     return amplitude, amplitude * ratio
 
 
-def limit_posterior(
-    fit: LimitFit, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
-) -> Posterior:
-    """Return the posterior of the infinitely wide network; the outputs share its kernel.
-
-    Parameters
-    ----------
-    fit : LimitFit
-        The trained network.
-    X, weights, left_out, gamma
-        As in `fit_limit`.
-    """
-    kernel = limit_kernel_rows(X, fit.landmarks, gamma)
-    diagonal = limit_diagonal(X, gamma=gamma)
-    rows = Rows(weights, left_out, fit.landmarks)
-    k = fit.ridge.dual.shape[1]
-    predictions = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
-    return _calibrated([fit.ridge.system], predictions, weights)
-
-
-def tangent_posterior(
-    tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
-    left_out: np.ndarray, a: float,
-) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
-    """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
-
-    The outputs are taken as independent: a network's outputs share A and W, and the blocks of the kernel
-    between two of them, of relative size 1/√m at the start, are left out.
-
-    Parameters
-    ----------
-    tangent : TangentFeatures
-        The Jacobian on the training rows.
-    drift : (n_weights,) array
-        θ − θ₀.
-    residual : (n, k) array
-        Targets less predictions.
-    weights, left_out : (n,) arrays
-        Positive sample weights, and how much of it a row loses when it is left out.
-    a : float
-        The penalty, absolute.
-    """
-    targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
-    landmarks = choose_landmarks(len(weights))
-    rows = Rows(weights, left_out, landmarks)
-    spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
-    systems, predictions = [], []
-    for c in range(residual.shape[1]):
-
-        def kernel(rows, c=c):
-            return kernel_block(tangent.take(rows), spanning, c).astype(np.float64, copy=False)
-
-        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, a)
-        systems.append(fit.system)
-        excess = residual[:, c] - fit.residual[:, 0]
-        predictions.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))
-    return _calibrated(systems, predictions, weights), spanning
-
-
-def _calibrated(systems, left_out, weights) -> Posterior:
+def calibrated(systems: Sequence[RidgeSystem], left_out: Sequence[LeftOut], weights: np.ndarray) -> Posterior:
+    """Return the posterior of outputs whose rows were left out; one system for all of them, or one each."""
     penalties = [system.penalty / float(weights.mean()) for system in systems]
     penalties *= len(left_out) // len(systems)  # one for all outputs, or one for each
     scales = np.array([calibrate(one, least) for one, least in zip(left_out, penalties)])
     return Posterior(tuple(systems), scales[:, 0], scales[:, 1])
-
-
-def tangent_variance(posterior: Posterior, spanning: TangentFeatures, new: TangentFeatures) -> np.ndarray:
-    """Return the variance of the function at new rows, (r, k), for the Jacobian on them."""
-    outputs = range(len(posterior.systems))
-    cross = [kernel_block(new, spanning, c).astype(np.float64, copy=False) for c in outputs]
-    return posterior.variance(cross, list(new.kernel_diagonal().T))
-
-
-def limit_variance(posterior: Posterior, X_p, X, *, gamma: float) -> np.ndarray:
-    """Return the variance of the function, (r, k), given the landmarks' and the new augmented rows."""
-    X = X.astype(np.float64)
-    cross = limit_kernel(X, X_p.astype(np.float64), gamma=gamma)
-    return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])

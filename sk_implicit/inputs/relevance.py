@@ -2,19 +2,19 @@ r"""What a network sees of its inputs: a scale for each feature, learnt by the l
 
 Before the network is drawn, the infinitely wide network at its start stands for it: a Gaussian process
 with the tangent kernel K of `sk_implicit.limit`, whose inputs are x̃ = [x ∘ e^t, b e^{t₀}]. Columns that
-encode one feature (`sk_implicit.encoding`) share their t, next to that of the feature itself. With Σw = N
+encode one feature (`inputs.encoding`) share their t, next to that of the feature itself. With Σw = N
 observations (a row of weight w is w equal rows), noise variance v relative to the kernel and the
 amplitude a profiled out, its negative log marginal likelihood is, up to a constant,
 
     ½ log |K + v W⁻¹| + ½ (N − n) log v + ½ N log a,      a = yᵀ (K + v W⁻¹)⁻¹ y / N,
 
 minimised over u, t₀ and log v, where t = C^½ u, with the prior u_j ~ N(0, τ²), that is ½ Σ u_j²/τ² added
-[1]_. The prior (`sk_implicit.scale_prior`) keeps features that the likelihood says nothing about where the
+[1]_. The prior (`inputs.scale_prior`) keeps features that the likelihood says nothing about where the
 user put them, and their encoded columns, whose t counts from a fraction of the feature's own size, in the
 background.
 
 Of targets that are noisy and far from normal (skewed, heavy-tailed) the likelihood is that of their normal
-scores (`sk_implicit.normal_scores`). How noisy they are is the leave-one-out error of the process that a few
+scores (`inputs.normal_scores`). How noisy they are is the leave-one-out error of the process that a few
 iterations on a small sample learn from the targets themselves.
 
 All derivatives by t come from one product. With unit rows n_i of x̃, ρ = n_iᵀn_j, B = −∂K/∂ρ at fixed
@@ -38,13 +38,14 @@ from scipy.linalg import lapack
 from scipy.optimize import minimize
 from scipy.sparse import issparse
 
+from .._numerics.blocks import sample_rows
+from ..function_space.leave_one_out import leave_one_out
+from ..limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
 from .encoding import PiecewiseLinear, dense
-from .limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
 from .normal_scores import far_from_normal, normal_scores
-from .sampling import sample_rows
 from .scale_prior import STD, ScalePrior, indicator_sizes
-from .scaling import InputScaling, TargetScaling
-from .training.leave_one_out import leave_one_out
+from .scaling import InputScaling
+from .targets import TargetScaling
 
 # Rows the likelihood is computed from: more cost n³ and change the scales little.
 MAX_ROWS = 500

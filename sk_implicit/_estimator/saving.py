@@ -13,15 +13,16 @@ from typing import Any
 
 from scipy.sparse import csr_array, issparse
 
-from .encoding import PiecewiseLinear
-from .network import Network, Shape
-from .scaling import ClassScaling, InputScaling, TargetScaling
-from .training import History, Status, TrainingState
-from .training.adam import AdamState
-from .training.gradient_descent import GDState
-from .training.lbfgs import LBFGSState
-from .training.lm import LMState
-from .training.penalty import Penalty
+from ..function_space.penalty import Penalty
+from ..inputs.encoding import PiecewiseLinear
+from ..inputs.scaling import InputScaling
+from ..inputs.targets import ClassScaling, TargetScaling
+from ..network import Network, Shape
+from ..training import History, Status, TrainingState
+from ..training.adam import AdamState
+from ..training.gradient_descent import GDState
+from ..training.lbfgs import LBFGSState
+from ..training.lm import LMState
 
 # Key of a record's tag, and the tag of sparse arrays.
 _CLASS, _CSR = "class", "csr"
@@ -140,11 +141,11 @@ def from_plain(value: Any) -> Any:
     name = value[_CLASS]
     tag = _BEFORE_TAGS.get(name, name) if isinstance(name, str) else name
     if tag != _CSR and (not isinstance(tag, str) or tag not in _RECORDS):
-        raise _unreadable(f"names {name!r}, which is no record")
+        raise _unreadable(f"names {name!r}, which is no record of this version of sk_implicit")
     try:
         return _csr(**parts) if tag == _CSR else _made(_RECORDS[tag], parts)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise _unreadable(f"has a {tag!r} that cannot be made ({error}), as is none") from error
+        raise _unreadable(f"has a {tag!r} that this version of sk_implicit cannot read ({error})") from error
 
 
 def _made(cls: type, parts: dict[str, Any]) -> Any:
@@ -164,6 +165,5 @@ def _csr(data, indices, indptr, shape) -> csr_array:
 
 def _unreadable(what: str) -> ValueError:
     return ValueError(
-        f"The state that was saved {what} of this version of sk_implicit. Refit the estimator, or load it "
-        "with the version that saved it."
+        f"The state that was saved {what}. Refit the estimator, or load it with the version that saved it."
     )

@@ -6,7 +6,7 @@ A feature x with knots e_0 < … < e_K, its minimum, some quantiles and its maxi
 
 They stand beside x itself. Along them the network sees ranks rather than values: an outlier is no further
 away than the maximum, and where the target changes fast over few values, or in steps, so can the network.
-How much of a feature enters as itself and how much so encoded is for `sk_implicit.relevance` to learn.
+How much of a feature enters as itself and how much so encoded is for `inputs.relevance` to learn.
 
 References
 ----------
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import issparse
 
-from .sampling import sample_rows
+from .._numerics.blocks import sample_rows
 
 # Most intervals of a feature, rows there are at least to one, and distinct values below which a feature
 # stays as it is (levels, counts, indicators).

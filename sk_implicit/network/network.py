@@ -36,9 +36,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .equilibrium import EquilibriumOperator, EquilibriumResult, solve
-from .equilibrium.recursion import recur
-from .spectral import operator_norm
+from .._numerics.spectral import operator_norm
+from ..equilibrium import EquilibriumOperator, EquilibriumResult, solve
+from ..equilibrium.recursion import recur
 
 INITS = ("gaussian", "bernoulli")
 OUTPUT_INITS = ("centred", "gaussian", "zero")

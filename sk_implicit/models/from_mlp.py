@@ -34,9 +34,10 @@ from math import sqrt
 
 import numpy as np
 
-from .network import Network
-from .scaling import InputScaling, TargetScaling
-from .spectral import operator_norm
+from .._numerics.spectral import operator_norm
+from ..inputs.scaling import InputScaling
+from ..inputs.targets import TargetScaling
+from ..network import Network
 
 # ‖sA‖₂ of the network that is returned, at most.
 CONTRACTION = 0.9

@@ -1,0 +1,1 @@
+"""The shell of the estimators: what validates, warns, saves, and knows scikit-learn."""

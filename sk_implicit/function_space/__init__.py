@@ -1,0 +1,1 @@
+"""Algebra on a kernel matrix: losses, ridge and Newton, leave-one-out, the penalty, the posterior."""

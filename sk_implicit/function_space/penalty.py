@@ -1,0 +1,78 @@
+"""The penalty a, chosen by leave-one-out on one kernel of all outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .approximate_leave_one_out import approximate_leave_one_out
+from .leave_one_out import LeaveOneOut, keeps_to_range, leave_one_out
+from .losses import Loss
+
+# Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
+MAX_ROWS = 2000
+# The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
+# that is tried and every step of Newton's method: rows³ · k stays below this.
+_MAX_INVERSION = 1e8
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """The penalty, and what leave-one-out says with it.
+
+    Attributes
+    ----------
+    relative, absolute : float
+        ``alpha_`` and the factor a in front of ½‖θ − θ₀‖².
+    score : float or None
+        Share of the loss of the start that the linearised network explains, leave-one-out (R² for the
+        squared error), where it was computed.
+    in_range : (k,) bool array or None
+        Whether the predictions of each output are better kept within the range of the targets, where that
+        is known (the squared error).
+    """
+
+    relative: float
+    absolute: float
+    score: float | None = None
+    in_range: np.ndarray | None = None
+
+
+def most_rows(loss: Loss, k: int) -> int:
+    """Return the most rows that the penalty of a problem with k outputs is chosen on."""
+    return MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
+
+
+def best_penalty(
+    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray | None, scale: float
+) -> Penalty:
+    """Choose the penalty by leave-one-out, for one kernel of all outputs.
+
+    Parameters
+    ----------
+    K : (n, n) array
+        The kernel.
+    Y, F0 : (n, k) arrays
+        Targets, and predictions of the start.
+    weights : (n,) array
+        Positive sample weights.
+    loss : Loss
+        What predictions are scored by.
+    left_out : (n,) array or None
+        How much weight a row loses, None for all of it.
+    scale : float
+        Mean of diag K over all rows.
+    """
+    losses, residual = loss.evaluate(Y, F0)
+    choice: LeaveOneOut
+    in_range = None
+    if loss.quadratic:
+        choice = exact = leave_one_out(K, residual, weights, left_out)
+        losses = np.mean(residual**2, axis=1)
+        in_range = keeps_to_range(Y, exact.residual, weights)
+    else:
+        choice = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
+    unexplained = float(np.average(losses, weights=weights))
+    score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
+    return Penalty(choice.alpha, choice.alpha * scale, score, in_range)

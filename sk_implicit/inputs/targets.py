@@ -1,0 +1,88 @@
+"""From a user's targets to the network's scale, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScaling:
+    """Centre and scale of the targets, one of each per output, (k,).
+
+    A target that is constant up to rounding gets the scale 1, so that it stays 0 after centring.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
+        """Measure the weighted mean and standard deviation (root mean square if not centred)."""
+        Y = Y.astype(np.float64, copy=False)
+        largest = np.abs(Y).max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)  # squares of 1e200 overflow
+        relative = Y / unit
+        mean = np.average(relative, axis=0, weights=weights) if centre else np.zeros(Y.shape[1])
+        scale = np.sqrt(np.average((relative - mean) ** 2, axis=0, weights=weights))
+        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        return cls(mean * unit, np.where(constant, 1.0, scale * unit))
+
+    def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
+        """Return the scaled targets, (n, k).
+
+        Raises
+        ------
+        ValueError
+            If predictions of this size or spread are not numbers of the precision ``dtype``.
+        """
+        limits = np.finfo(dtype)
+        largest = float(np.abs(Y).max())
+        smallest = float(np.min(np.where(np.any(Y, axis=0), self.scale, 1.0)))
+        if largest > float(limits.max) or smallest < float(limits.tiny):
+            raise ValueError(
+                f"y reaches {largest:.3g} and spreads over {smallest:.3g}, but {np.dtype(dtype)}, the "
+                f"precision of X and so of the predictions, ranges from {limits.tiny:.3g} to "
+                f"{limits.max:.3g}. Pass X as float64, or rescale y."
+            )
+        scaled = (Y - self.mean) / self.scale
+        return np.ascontiguousarray(scaled, dtype=dtype)
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return predictions on the user's scale, in the precision of ``F``."""
+        return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScaling:
+    """Indicators of classes as they are, and the log-odds of the classes as the predictions' origin.
+
+    Attributes
+    ----------
+    mean : (k,) array
+        Log-odds of the second of two classes (k = 1), or logarithms of the classes' shares.
+    scale : (k,) array
+        Ones: log-odds have a scale of their own.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> ClassScaling:
+        """Measure the weighted shares of the classes; all are equal if not centred.
+
+        A class without a row counts as half a row of mean weight, so that its logarithm is finite.
+        """
+        k = Y.shape[1]
+        if not centre:
+            return cls(np.zeros(k), np.ones(k))
+        least = 0.5 / len(Y)
+        shares = np.clip(np.average(Y, axis=0, weights=weights), least, 1 - least)
+        logs = np.log(shares / (1 - shares)) if k == 1 else np.log(shares)
+        return cls(logs, np.ones(k))
+
+    def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
+        """Return the indicators, (n, k)."""
+        return np.ascontiguousarray(Y, dtype=dtype)

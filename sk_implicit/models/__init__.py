@@ -1,0 +1,1 @@
+"""Fitted models, which know no estimator, and the two functions that fit them."""

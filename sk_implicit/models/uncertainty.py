@@ -1,0 +1,84 @@
+"""What a fitted model keeps for standard deviations, and those of new rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..function_space.posterior import Posterior, Rows, calibrated, leave_out
+from ..function_space.ridge import choose_landmarks, fit_ridge
+from ..limit import limit_diagonal, limit_kernel
+from ..network.tangent import TangentFeatures, kernel_block
+from .limit_solution import LimitFit, limit_kernel_rows
+
+
+def limit_posterior(
+    fit: LimitFit, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
+) -> Posterior:
+    """Return the posterior of the infinitely wide network; the outputs share its kernel.
+
+    Parameters
+    ----------
+    fit : LimitFit
+        The trained network.
+    X, weights, left_out, gamma
+        As in `fit_limit`.
+    """
+    kernel = limit_kernel_rows(X, fit.landmarks, gamma)
+    diagonal = limit_diagonal(X, gamma=gamma)
+    rows = Rows(weights, left_out, fit.landmarks)
+    k = fit.ridge.dual.shape[1]
+    predictions = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
+    return calibrated([fit.ridge.system], predictions, weights)
+
+
+def tangent_posterior(
+    tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
+    left_out: np.ndarray, a: float,
+) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
+    """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
+
+    The outputs are taken as independent: a network's outputs share A and W, and the blocks of the kernel
+    between two of them, of relative size 1/√m at the start, are left out.
+
+    Parameters
+    ----------
+    tangent : TangentFeatures
+        The Jacobian on the training rows.
+    drift : (n_weights,) array
+        θ − θ₀.
+    residual : (n, k) array
+        Targets less predictions.
+    weights, left_out : (n,) arrays
+        Positive sample weights, and how much of it a row loses when it is left out.
+    a : float
+        The penalty, absolute.
+    """
+    targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
+    landmarks = choose_landmarks(len(weights))
+    rows = Rows(weights, left_out, landmarks)
+    spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
+    systems, predictions = [], []
+    for c in range(residual.shape[1]):
+
+        def kernel(rows, c=c):
+            return kernel_block(tangent.take(rows), spanning, c).astype(np.float64, copy=False)
+
+        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, a)
+        systems.append(fit.system)
+        excess = residual[:, c] - fit.residual[:, 0]
+        predictions.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))
+    return calibrated(systems, predictions, weights), spanning
+
+
+def tangent_variance(posterior: Posterior, spanning: TangentFeatures, new: TangentFeatures) -> np.ndarray:
+    """Return the variance of the function at new rows, (r, k), for the Jacobian on them."""
+    outputs = range(len(posterior.systems))
+    cross = [kernel_block(new, spanning, c).astype(np.float64, copy=False) for c in outputs]
+    return posterior.variance(cross, list(new.kernel_diagonal().T))
+
+
+def limit_variance(posterior: Posterior, X_p, X, *, gamma: float) -> np.ndarray:
+    """Return the variance of the function, (r, k), given the landmarks' and the new augmented rows."""
+    X = X.astype(np.float64)
+    cross = limit_kernel(X, X_p.astype(np.float64), gamma=gamma)
+    return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])
