@@ -11,10 +11,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from ._base import BaseImplicitReLU
-from ._estimator.validate import all_or_nothing, validate_weights
-from .function_space.losses import CrossEntropy, Loss, SquaredError, log_probabilities
-from .inputs.targets import ClassScaling
+from ._estimator.base import BaseImplicitReLU
+from ._estimator.validate import all_or_nothing, hold_out, validate_weights
+from .function_space.losses import CrossEntropy, SquaredError, log_probabilities
+from .inputs.targets import ClassScaling, TargetScaling
+from .models import Task
+from .models.start import refuse_to_continue
 
 # Probabilities of loss="squared_error" stay this far from 0 and 1: its scores are not bounded.
 CLIPPED = 1e-3
@@ -205,7 +207,6 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         "loss": [StrOptions({"log_loss", "squared_error"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
-    _balanced_bias = True  # labels are noisy: smoother networks have lower log-losses
 
     def __init__(
         self,
@@ -292,12 +293,24 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
                 f"{len(present)} class(es): {classes[present]}."
             )
         training = getattr(self, "_training", None)
-        if self.warm_start and not self._at_infinity and training is not None:
+        if self.warm_start and not self._settings().at_infinity and training is not None:
             self._check_same_problem(classes)
         self.classes_ = classes
         self._fitted_loss = self.loss
-        self._fit_network(X, self._encode(codes), weights, counts, self._log_score, watch)
+        self._fit(X, self._encode(codes), weights, counts, watch)
         return self
+
+    def _task(self) -> Task:
+        """Return what a classifier adds to a fit."""
+        squared = self.loss == "squared_error"
+        scaling = TargetScaling if squared else ClassScaling
+        return Task(
+            scale_targets=lambda Y, weights: scaling.of(Y, weights, centre=self.fit_intercept),
+            loss=lambda target: SquaredError() if squared else CrossEntropy(target.mean),
+            score=self._log_score,
+            split=lambda Y, seed: hold_out(Y, seed, self.validation_fraction, self._strata(Y)),
+            balanced=True,  # labels are noisy: smoother networks have lower log-losses
+        )
 
     def _class_weights(self, classes, codes, weights) -> np.ndarray:
         """Return one weight for each class."""
@@ -320,23 +333,13 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             wrong.append(f"loss was {self._fitted_loss!r} and is now {self.loss!r}")
         if not np.array_equal(classes, self.classes_):
             wrong.append(f"the classes were {self.classes_} and are now {classes}")
-        self._refuse_to_continue(wrong)
+        refuse_to_continue(wrong)
 
     def _encode(self, codes) -> np.ndarray:
         """Return the targets: one column for two classes, else one each; in {0, 1}, or ±1."""
         k = len(self.classes_)
         indicators = (codes == 1)[:, None] if k == 2 else codes[:, None] == np.arange(k)
         return np.where(indicators, 1.0, 0.0 if self.loss == "log_loss" else -1.0)
-
-    def _target_scaling(self, Y, weights):
-        """Return the log-odds of the classes as the predictions' origin, or centre and scale of ±1."""
-        if self.loss == "squared_error":
-            return super()._target_scaling(Y, weights)
-        return ClassScaling.of(Y, weights, centre=self.fit_intercept)
-
-    def _loss(self, target) -> Loss:
-        """Return the loss that training minimises."""
-        return SquaredError() if self.loss == "squared_error" else CrossEntropy(target.mean)
 
     def _strata(self, Y):
         """Return the classes of the rows, or None where some has too few of them to be split."""
@@ -364,9 +367,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     def _outputs(self, X) -> np.ndarray:
         """Return the network's outputs, (n, 1) or (n, n_classes)."""
-        X = self._validate_X(X)
+        X, model = self._rows_and_model(X)
         with np.errstate(over="ignore"):
-            F = self._unscale(self._raw_predict(X))
+            F = self._predictions(model, X)
         largest = np.finfo(F.dtype).max / 4
         return np.clip(F, -largest, largest)  # infinite scores would have no probabilities
 

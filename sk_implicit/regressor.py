@@ -9,14 +9,15 @@ from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
-from ._base import BaseImplicitReLU
-from ._clip import Clipping
-from ._estimator.validate import all_or_nothing, validate_weights
-from ._predictive import PredictiveUncertainty
-from .models.from_mlp import embed
+from ._estimator.base import BaseImplicitReLU
+from ._estimator.validate import all_or_nothing, hold_out, validate_weights
+from .function_space.losses import SquaredError
+from .inputs.targets import TargetScaling
+from .models import Task
+from .models.from_mlp import embedded
 
 
-class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertainty, Clipping):
+class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     r"""ReLU implicit network (deep equilibrium model) for regression.
 
     The prediction for a row x is that of a network of infinitely many layers with tied weights [1]_:
@@ -328,8 +329,17 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         assert_all_finite(Y, input_name="y")
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
-        self._fit_network(X, Y, weights, weights, _weighted_r2, watch)
+        self._fit(X, Y, weights, weights, watch)
         return self
+
+    def _task(self) -> Task:
+        """Return what a regressor adds to a fit."""
+        return Task(
+            scale_targets=lambda Y, weights: TargetScaling.of(Y, weights, centre=self.fit_intercept),
+            loss=lambda target: SquaredError(),
+            score=_weighted_r2,
+            split=lambda Y, seed: hold_out(Y, seed, self.validation_fraction),
+        )
 
     @classmethod
     def from_mlp(cls, mlp) -> Self:
@@ -374,17 +384,15 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         True
         """
         _check_mlp(mlp)
-        embedded = embed(mlp.coefs_, mlp.intercepts_, gamma=cls().gamma)
-        model = cls(
-            width=embedded.network.shape.m, output_init="gaussian", equilibrium_tol=1e-15, warm_start=True
-        )
+        model = cls(output_init="gaussian", equilibrium_tol=1e-15, warm_start=True)
+        fitted = embedded(mlp.coefs_, mlp.intercepts_, model._settings())
+        model._publish(fitted)
+        model.width = model.width_
         model.n_features_in_ = mlp.n_features_in_
         if hasattr(mlp, "feature_names_in_"):
             model.feature_names_in_ = mlp.feature_names_in_.copy()
         model.n_outputs_ = mlp.n_outputs_
         model._flat_y = mlp.n_outputs_ == 1
-        model._adopt(embedded.network, embedded.inputs, embedded.target)
-        model._set_free(mlp.n_features_in_, mlp.n_outputs_)
         return model
 
     @overload
@@ -416,18 +424,18 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, PredictiveUncertai
         ValueError
             If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``.
         """
-        X = self._validate_X(X)
-        if return_std and not hasattr(self, "_posterior"):
+        X, model = self._rows_and_model(X)
+        if return_std and model.posterior is None:
             raise ValueError(
                 "predict(X, return_std=True) needs what fit keeps with uncertainty=True; this "
                 f"{type(self).__name__} was fitted without it. Use set_params(uncertainty=True) and fit "
                 "again."
             )
-        F = self._unscale(self._raw_predict(X))
+        F = self._predictions(model, X)
         y = F.ravel() if self._flat_y else F
         if not return_std:
             return y
-        std = (self._predictive_std(X) * self.y_scale_).astype(F.dtype, copy=False)
+        std = (model.std(X, self.n_jobs) * self.y_scale_).astype(F.dtype, copy=False)
         return y, std.ravel() if self._flat_y else std
 
 

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.models import NetworkModel
 from sk_implicit.training import SOLVERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
@@ -139,10 +140,8 @@ def test_early_stop_ends_training_without_a_warning():
 
 def test_attributes_are_made_only_for_those_who_ask(monkeypatch):
     made = []
-    original = ImplicitReLURegressor._attributes_of
-    monkeypatch.setattr(
-        ImplicitReLURegressor, "_attributes_of", lambda *args: made.append(1) or original(*args)
-    )
+    original = NetworkModel.attributes
+    monkeypatch.setattr(NetworkModel, "attributes", lambda *args: made.append(1) or original(*args))
     model = regressor().set_callbacks(Mute()).fit(X, y)
     assert len(made) == 1  # what fit itself stores
     model.set_callbacks(Mute(), Recorder()).fit(X, y)

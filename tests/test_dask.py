@@ -34,8 +34,7 @@ def cluster():
 
 @pytest.fixture
 def many_blocks(monkeypatch):
-    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 20_000)
-    monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr("sk_implicit._numerics.blocks.BLOCK_ENTRIES", 20_000)
 
 
 def workers_of(client, function):

@@ -9,6 +9,7 @@ from problems import regression
 from sklearn.exceptions import NotFittedError
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit._estimator.callbacks import FitWatch
 
 X, y = regression()
 CLASSES = np.array(["no", "yes"])[(y > 0).astype(int)]
@@ -64,15 +65,15 @@ def test_a_classifier_keeps_its_classes(warm_start):
 def test_an_error_while_a_fit_continues_leaves_no_trace(monkeypatch):
     model = make(verbose=1, warm_start=True, max_iter=2).fit(X, y)
     state = pickle.dumps(model)
-    printed = ImplicitReLURegressor._print_step
+    printed = FitWatch._print
 
-    def fail(self, progress):
-        if progress.n_iter == 4:
+    def fail(self, step, *rest):
+        if step == 4:
             raise RuntimeError("the disk is full")
-        printed(self, progress)
+        printed(self, step, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImplicitReLURegressor, "_print_step", fail)
+        patch.setattr(FitWatch, "_print", fail)
         with pytest.raises(RuntimeError, match="the disk is full"):
             model.set_params(max_iter=5, solver="gd").fit(X, y)
     model.set_params(max_iter=2, solver="lm")
@@ -84,10 +85,10 @@ def test_an_error_in_the_midst_of_training_keeps_the_fit_before(monkeypatch):
     model = make(verbose=1).fit(X, y)
     predicted = model.predict(X)
 
-    def fail(self, progress):
+    def fail(self, *rest):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(ImplicitReLURegressor, "_print_step", fail)
+    monkeypatch.setattr(FitWatch, "_print", fail)
     with pytest.raises(RuntimeError, match="the disk is full"):
         model.fit(X[:20], np.c_[y, y][:20])
     assert_array_equal(model.predict(X), predicted)

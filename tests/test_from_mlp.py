@@ -12,7 +12,8 @@ from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit.theory import convergence_certificate, well_posedness
+from sk_implicit.models import fitted_model
+from sk_implicit.theory import convergence_certificate, network_inputs, well_posedness
 
 X = np.random.RandomState(0).standard_normal((60, 4))
 Y = np.column_stack([np.sin(X[:, 0]) * 50 + 100, X[:, 1] * X[:, 2], X[:, 3]])
@@ -60,8 +61,8 @@ def test_one_iteration_more_than_layers_solves_it(layers):
     record = well_posedness(model.A_, model.gamma_)
     assert record.perron_bound == 0 and record.n_blocks == model.width_
     assert record.certified and model.contraction_ < 0.9 + 1e-6
-    network = model._networks()[0]
-    Phi = network.feature_map(model._augment(X))
+    network = fitted_model(model).network
+    Phi = network.feature_map(network_inputs(model, X))
     Z = Phi
     for _ in range(max(len(layers), 1)):
         Z = np.maximum(network.s * Z @ network.A.T + Phi, 0)
@@ -71,8 +72,8 @@ def test_one_iteration_more_than_layers_solves_it(layers):
 def test_no_unit_starts_on_the_kink_of_its_relu():
     """Derivatives there would say nothing about what a step does, however small it is."""
     model = ImplicitReLURegressor.from_mlp(perceptron((5, 9, 4), Y))
-    network = model._networks()[0]
-    layers = network.forward(model._augment(X), tol=1e-14)
+    network = fitted_model(model).network
+    layers = network.forward(network_inputs(model, X), tol=1e-14)
     inputs = network.s * layers.Z @ network.A.T + layers.Phi
     assert (inputs < 0).any() and (inputs > 0).any()
     assert np.abs(inputs).min() > 1e-7

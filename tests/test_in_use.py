@@ -172,7 +172,7 @@ def test_prediction_in_blocks_is_that_at_once(monkeypatch):
     X, y = regression()
     model = small().fit(X, y)
     whole = model.predict(X), model.equilibrium(X)
-    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 7 * 30)
+    monkeypatch.setattr("sk_implicit._numerics.blocks.BLOCK_ENTRIES", 7 * 30)
     assert_allclose(model.predict(X), whole[0], atol=1e-7)
     assert_allclose(model.equilibrium(X), whole[1], atol=1e-7)
 

@@ -12,8 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from test_tangent import product_jacobian
 from test_training import run
 
-from sk_implicit import ImplicitReLURegressor, _finite_width
+from sk_implicit import ImplicitReLURegressor
 from sk_implicit.function_space.losses import Curvature, SquaredError
+from sk_implicit.models import finite_width
 from sk_implicit.network.tangent import joint_kernel, kernel_block, mean_diagonal
 from sk_implicit.training import Status, lm, tangent_system
 from sk_implicit.training.lm import LevenbergMarquardt, LMState
@@ -174,8 +175,8 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(
         seen.append(objective.Y.dtype)
         return _train(objective, *args, **kwargs)
 
-    _train = _finite_width.train
-    monkeypatch.setattr(_finite_width, "train", train)
+    _train = finite_width.train
+    monkeypatch.setattr(finite_width, "train", train)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, 2))
     y = X @ [1.0, 2.0] + noise * rng.standard_normal(n)

@@ -83,7 +83,7 @@ def test_a_tolerance_that_was_asked_for_is_kept(tol, certified, elsewhere, monke
         Network, "forward", lambda self, X, **kw: asked.append(kw["tol"]) or forward(self, X, **kw)
     )
     for gamma in (0.4, 0.9):
-        objective(gamma=gamma, tol=tol)
+        objective(gamma=gamma, tol=tol).begin()
     assert asked == [certified, elsewhere]
 
 

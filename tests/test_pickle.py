@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from problems import regression
 
-import sk_implicit._base
+import sk_implicit._estimator.base
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit._estimator.saving import from_plain
 from sk_implicit.training import SOLVERS
@@ -133,7 +133,7 @@ def test_memory_mapped_model_predicts_and_is_read_only(tmp_path):
 def test_pickle_of_another_version_warns_and_names_both(monkeypatch):
     model, X, _ = fitted()
     saved = pickle.dumps(model)
-    monkeypatch.setattr(sk_implicit._base, "__version__", "9.9.9")
+    monkeypatch.setattr(sk_implicit._estimator.base, "__version__", "9.9.9")
     with pytest.warns(UserWarning, match=r"pickled by sk_implicit 0\.1.* and is loaded by 9\.9\.9"):
         loaded = pickle.loads(saved)
     assert_array_equal(loaded.predict(X), model.predict(X))

@@ -9,9 +9,10 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from sk_implicit import ImplicitReLURegressor, _finite_width
+from sk_implicit import ImplicitReLURegressor
 from sk_implicit.equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
 from sk_implicit.inputs.rows import distinct_rows
+from sk_implicit.models import finite_width
 from sk_implicit.network import INITS, OUTPUT_INITS, network
 from sk_implicit.training import SOLVERS
 
@@ -280,13 +281,13 @@ def test_a_start_is_as_accurate_as_predictions_have_to_be():
 @pytest.mark.parametrize("alpha", ["loo", 0.1])
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_the_leave_one_out_error_says_when_enough_is_learnt(alpha, warm_start, monkeypatch):
-    objectives, train = [], _finite_width.train
+    objectives, train = [], finite_width.train
 
     def recorded(objective, *args, **options):
         objectives.append(objective)
         return train(objective, *args, **options)
 
-    monkeypatch.setattr(_finite_width, "train", recorded)
+    monkeypatch.setattr(finite_width, "train", recorded)
     X, y = regression()
     model = ImplicitReLURegressor(width=40, alpha=alpha, max_iter=1, warm_start=warm_start, random_state=0)
     model.fit(X, y).fit(X, y)

@@ -21,8 +21,7 @@ X, y = regression()
 
 @pytest.fixture(autouse=True)
 def many_blocks(monkeypatch):
-    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 7 * 30)
-    monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 7 * 30)
+    monkeypatch.setattr("sk_implicit._numerics.blocks.BLOCK_ENTRIES", 7 * 30)
 
 
 def regressor(**options):
@@ -126,8 +125,7 @@ def test_a_network_is_sent_as_its_weights():
 @pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
 def test_memory_of_predictions_does_not_grow_with_the_rows(width, return_std, monkeypatch):
     """Not even through the encoding, which has thirty columns for each of X."""
-    monkeypatch.setattr("sk_implicit._prediction.BLOCK_ENTRIES", 20_000)
-    monkeypatch.setattr("sk_implicit._infinite_width.BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr("sk_implicit._numerics.blocks.BLOCK_ENTRIES", 20_000)
     rng = np.random.RandomState(0)
     rows = rng.standard_normal((200, 3))
     model = regressor(width=width, uncertainty=True).fit(rows, rows[:, 0])

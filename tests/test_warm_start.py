@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_implicit import ImplicitReLURegressor
+from sk_implicit._estimator.callbacks import FitWatch
 from sk_implicit.training import SOLVERS
 from sk_implicit.training.lm import shortfall
 
@@ -43,16 +44,16 @@ def test_continued_equals_uninterrupted(solver, early_stopping):
 @every_solver
 def test_interrupted_fit_warns_keeps_the_best_and_continues(solver, monkeypatch):
     X, y = regression()
-    printed = ImplicitReLURegressor._print_step
+    printed = FitWatch._print
 
-    def interrupt(self, progress):
-        if progress.n_iter == 2:
+    def interrupt(self, step, *rest):
+        if step == 2:
             raise KeyboardInterrupt
-        return printed(self, progress)
+        return printed(self, step, *rest)
 
     model = make(solver=solver, max_iter=5, verbose=1)
     with monkeypatch.context() as patch:
-        patch.setattr(ImplicitReLURegressor, "_print_step", interrupt)
+        patch.setattr(FitWatch, "_print", interrupt)
         with pytest.warns(ConvergenceWarning, match="fit was interrupted after 2 steps; the best parameters"):
             model.fit(X, y)
     assert model.n_iter_ == 2

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..models import Fitted
+from ..training import Progress
+
 try:
     from sklearn.callback import CallbackSupportMixin as _CallbackSupport
 except ImportError:  # scikit-learn < 1.9
@@ -20,12 +23,12 @@ class CallbackSupport(_CallbackSupport):
 
 
 class FitWatch:
-    """Tells the callbacks of an estimator where its fit is: one task, with a subtask for each step.
+    """Follows a fit: prints its steps, and tells the callbacks, as one task with a subtask for each step.
 
     Parameters
     ----------
     estimator : CallbackSupport
-        The estimator at the start of its ``fit``.
+        The estimator at the start of its ``fit``; one whose ``verbose`` is set gets a line for each step.
     X, y, sample_weight
         What ``fit`` was given.
     max_steps : int
@@ -48,38 +51,38 @@ class FitWatch:
             self._step = self._fit.subcontext(task_name="step")
             self._step.call_on_fit_task_begin(**self._data)
 
-    def ends_step(self, attributes: Callable[[], dict[str, Any]] | None = None) -> bool:
-        """Tell that a step has ended, and return whether a callback asks to stop.
+    def ends_step(self, progress: Progress, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """Tell that a step was taken, and return whether a callback asks to stop.
 
         Parameters
         ----------
-        attributes : callable or None
-            Makes the fitted attributes that predictions need, if a callback wants them; None for a step that
-            led nowhere.
+        progress : Progress
+            What it did.
+        attributes : callable
+            Makes the fitted attributes that predictions need, if a callback wants them.
         """
+        history = progress.history
+        rest = f"contraction {history.contraction[-1]:.4f}"
+        if self._estimator.early_stopping:
+            rest += f"  validation score {history.validation_score[-1]:.6f}"
+        self._print(progress.n_iter, history.loss[-1], rest)
+        return self._step_ended(attributes)
+
+    def ends_fit(self, fitted: Fitted) -> None:
+        """Tell that the estimator is fitted."""
+        if fitted.state is None and "history_" not in fitted.facts:
+            self._print(1, fitted.facts["loss_"], "closed form")
+        self._step_ended(None)  # one that led nowhere
+        if self._fit is not None:
+            self._fit.call_on_fit_task_end(reconstruction_attributes={}, **self._data)
+
+    def _step_ended(self, attributes: Callable[[], dict[str, Any]] | None) -> bool:
         if self._step is None:
             return False
         step, self._step = self._step, None
         return step.call_on_fit_task_end(reconstruction_attributes=attributes, **self._data)
 
-    def ends_fit(self) -> None:
-        """Tell that the estimator is fitted."""
-        self.ends_step()
-        if self._fit is not None:
-            self._fit.call_on_fit_task_end(reconstruction_attributes={}, **self._data)
-
-
-class Watched:
-    """A training solver whose steps are announced before they are taken."""
-
-    def __init__(self, solver, watch: FitWatch):
-        self._solver = solver
-        self._watch = watch
-
-    def __getattr__(self, name):
-        return getattr(self._solver, name)
-
-    def step(self, objective, point, state):
-        """Take the solver's step."""
-        self._watch.begins_step()
-        return self._solver.step(objective, point, state)
+    def _print(self, step: int, loss: float, rest: str) -> None:
+        """Print the line of one step, on the standard output as scikit-learn does."""
+        if self._estimator.verbose:
+            print(f"[{type(self._estimator).__name__}] step {step:4d}  loss {loss:.6e}  {rest}", flush=True)

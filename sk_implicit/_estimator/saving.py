@@ -1,4 +1,4 @@
-"""What ``warm_start`` keeps between two fits, and the form of plain values that fits have in pickles.
+"""The form of plain values that fits have in pickles.
 
 A pickle (and a skops file, which trusts no type that it does not know) is to hold arrays, numbers,
 strings, lists and dicts only. Records of this package are therefore written as dicts of their fields and
@@ -7,7 +7,8 @@ a short tag, and made again from them. Only what has a tag is made: a file canno
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import fields
 from enum import Enum
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..function_space.penalty import Penalty
 from ..inputs.encoding import PiecewiseLinear
 from ..inputs.scaling import InputScaling
 from ..inputs.targets import ClassScaling, TargetScaling
+from ..models import FitState
 from ..network import Network, Shape
 from ..training import History, Status, TrainingState
 from ..training.adam import AdamState
@@ -26,43 +28,6 @@ from ..training.lm import LMState
 
 # Key of a record's tag, and the tag of sparse arrays.
 _CLASS, _CSR = "class", "csr"
-
-
-@dataclass(slots=True)
-class FitState:
-    """A fit that can be continued: all that is fixed at its start, and where it got to.
-
-    Attributes
-    ----------
-    inputs, target : InputScaling, and TargetScaling or ClassScaling
-        Scales measured on the first training rows.
-    start : Network
-        The network before the first step, θ₀.
-    penalty : Penalty or None
-        The penalty, once it is chosen.
-    solver : str
-        The training solver that ``state`` belongs to.
-    settings : dict
-        Parameters of the estimator that only the start reads, as they were.
-    split_seed : int or None
-        Seed of the rows that are held out, once some are: the same in fits that continue.
-    state : TrainingState or None
-        Weights, history and the solver's memory; None before the first step.
-    """
-
-    inputs: InputScaling
-    target: TargetScaling | ClassScaling
-    start: Network
-    solver: str
-    settings: dict[str, Any]
-    split_seed: int | None = None
-    penalty: Penalty | None = None
-    state: TrainingState | None = None
-
-    def copied(self) -> FitState:
-        """Return a fit to continue without a trace in this one; arrays are shared, and never written to."""
-        state = None if self.state is None else self.state.copied()
-        return replace(self, settings=dict(self.settings), state=state)
 
 
 # What stands for the class of a record in a pickle: wherever a record is moved, its tag stays.
@@ -166,4 +131,13 @@ def _csr(data, indices, indptr, shape) -> csr_array:
 def _unreadable(what: str) -> ValueError:
     return ValueError(
         f"The state that was saved {what}. Refit the estimator, or load it with the version that saved it."
+    )
+
+
+def published_names(state: Iterable[str]) -> tuple[str, ...]:
+    """Return which attributes of an estimator that 0.1 saved a fit had published; later ones say so."""
+    of_validation = ("n_features_in_", "feature_names_in_", "n_outputs_", "classes_")
+    records = ("_training", "_posterior", "_inputs", "_squared_error")
+    return tuple(
+        name for name in state if name in records or (name.endswith("_") and name not in of_validation)
     )

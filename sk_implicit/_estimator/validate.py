@@ -1,16 +1,19 @@
-"""What ``fit`` checks before it begins, and what becomes of the estimator when it fails."""
+"""What is checked before ``fit`` and ``predict`` begin, and what becomes of an estimator whose fit fails."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
+from math import sqrt
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight
+from scipy.sparse import issparse
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..network import Shape
+from ..inputs.scaling import InputScaling
+from ..models import Settings
 
 # Sample weights that can be worked with, by the bytes of a number: sums of squares are multiplied by them.
 _RANGE = {4: (1e-30, 1e30), 8: (1e-200, 1e100)}
@@ -58,18 +61,86 @@ def drop_weightless(X, Y, weights, *others):
     return tuple(part[kept] for part in (X, Y, weights, *others))
 
 
-def require_memory(shape: Shape, dtype, width) -> None:
-    """Raise before a network is drawn that cannot fit: its weights and one update of them."""
-    n_weights = min(shape.n_weights, 10**300)  # larger numbers have no float
-    needed = 4 * n_weights * np.dtype(dtype).itemsize
-    try:
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not known on this platform
-        return
-    if needed > available:
-        raise MemoryError(
-            f"width={width!r} means a network of width {shape.m} with {n_weights:.3g} weights, which "
-            f"takes at least {needed / 2**30:.3g} GiB to train; this machine has "
-            f"{available / 2**30:.3g} GiB. Use a smaller width (an int is the width itself, a float "
-            "a multiple of the number of samples), or float32 input."
+def check_limit(settings: Settings) -> None:
+    """Refuse parameters for which there is no network of infinite width."""
+    if np.isfinite(settings.depth):
+        raise ValueError(
+            "width=inf is the limit of the equilibrium, whose kernel is that of infinitely many layers; "
+            f"got depth={settings.depth}. Use depth=inf, or a finite width."
         )
+    if not settings.gamma < sqrt(2):
+        raise ValueError(
+            f"gamma={settings.gamma:g} is too large for width=inf: the equilibrium of infinite width has a "
+            f"finite norm only for gamma below √2 = {sqrt(2):.4f}. Use a smaller gamma (default 0.4)."
+        )
+
+
+class NameAmong(StrOptions):
+    """A constraint of a parameter: the name of something registered, by the time it is checked.
+
+    Parameters
+    ----------
+    registered : callable
+        Returns what there is.
+    """
+
+    def __init__(self, registered: Callable[[], Iterable[str]]):
+        self._registered = registered
+        super().__init__(set())
+
+    @property
+    def options(self) -> set[str]:
+        """The names that there are now."""
+        return set(self._registered())
+
+    @options.setter
+    def options(self, _) -> None:
+        """Leave them to the registry."""
+
+
+def validated_rows(estimator, X, dtype: np.dtype):
+    """Check X against what an estimator was fitted to and return it in that precision, CSR where sparse."""
+    with np.errstate(over="ignore", invalid="ignore"):  # sums of large numbers, and rounding them
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        rounded = X.astype(dtype, copy=False)
+    if rounded is not X and not np.isfinite(rounded.data if issparse(X) else rounded).all():
+        raise ValueError(
+            f"X reaches {float(abs(X).max()):.3g}, but {dtype}, the precision that this "
+            f"{type(estimator).__name__} was fitted in, ends at {np.finfo(dtype).max:.3g}. Rescale X, "
+            "or fit on float64 input."
+        )
+    return rounded
+
+
+def hold_out(Y: np.ndarray, seed: int, fraction: float, strata: np.ndarray | None = None):
+    """Return the numbers of the rows to train on and of those that early stopping holds out.
+
+    Parameters
+    ----------
+    Y : (n, k) array
+        Targets.
+    seed : int
+        Seed of the split.
+    fraction : float
+        Share of the rows to hold out.
+    strata : (n,) array or None
+        Classes that the split should balance.
+    """
+    n = len(Y)
+    n_held_out = int(np.ceil(fraction * n))
+    if n - n_held_out < 1 or n_held_out < 2:
+        raise ValueError(
+            f"early_stopping=True holds out validation_fraction={fraction} of the "
+            f"{n} samples, which leaves {n - n_held_out} to train and {n_held_out} to validate on; "
+            "at least 1 and 2 are needed. Change validation_fraction or set early_stopping=False."
+        )
+    from sklearn.model_selection import train_test_split  # 10 ms of import that few fits need
+
+    return train_test_split(np.arange(n), test_size=n_held_out, random_state=seed, stratify=strata)
+
+
+def unlearnt_inputs(estimator, X) -> InputScaling:
+    """Return what ``fit`` with ``relevance=None`` would make of rows X, of an estimator not yet fitted."""
+    estimator._validate_params()
+    task = estimator._task()
+    return InputScaling.unlearnt(X, np.ones(X.shape[0]), bias=estimator.fit_intercept, balanced=task.balanced)

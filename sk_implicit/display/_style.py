@@ -41,8 +41,8 @@ def axes_row(axes, n: int, *, figsize):
 
 def next_number(ax) -> int:
     """Return how many curves this package has drawn into the axes, and count one more."""
-    number = getattr(ax, "_sk_implicit_curves", 0)
-    ax._sk_implicit_curves = number + 1
+    number = getattr(ax, "sk_implicit_curves", 0)
+    ax.sk_implicit_curves = number + 1
     return number
 
 

@@ -86,3 +86,7 @@ class ClassScaling:
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the indicators, (n, k)."""
         return np.ascontiguousarray(Y, dtype=dtype)
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return log-odds counted from nothing instead of from the origin, in the precision of ``F``."""
+        return (F * self.scale + self.mean).astype(F.dtype, copy=False)

@@ -29,7 +29,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from math import sqrt
 
 import numpy as np
@@ -38,6 +38,11 @@ from .._numerics.spectral import operator_norm
 from ..inputs.scaling import InputScaling
 from ..inputs.targets import TargetScaling
 from ..network import Network
+from ..training import History
+from .network_model import NetworkModel
+from .scales import Scales
+from .settings import Settings
+from .state import FitState, Fitted
 
 # ‖sA‖₂ of the network that is returned, at most.
 CONTRACTION = 0.9
@@ -46,17 +51,37 @@ CONTRACTION = 0.9
 _REACH = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedNetwork:
-    """A feed-forward network as an implicit one, and the scales of its inputs and targets."""
+def embedded(weights: list[np.ndarray], biases: list[np.ndarray], settings: Settings) -> Fitted:
+    """Return a feed-forward ReLU network as a fit that took no step, ready to be trained on.
 
-    network: Network
-    inputs: InputScaling
-    target: TargetScaling
+    Parameters
+    ----------
+    weights, biases : lists of L + 1 arrays
+        As in `embed`.
+    settings : Settings
+        Those of the estimator that it becomes.
+    """
+    scales, network = embed(weights, biases, settings.gamma)
+    unknown = [np.nan]  # without data
+    contraction = network.contraction()
+    history = History(unknown, squared_error=unknown, contraction=[contraction], step_size=unknown)
+    facts = {
+        "n_iter_": 0,
+        "loss_curve_": [],
+        "history_": asdict(history),
+        "alpha_": 0.0,
+        "contraction_": contraction,
+        "loss_": np.nan,
+        "equilibrium_residual_": np.nan,
+    }
+    read = {"output_init": settings.output_init}  # the others were not read
+    state = FitState(scales.inputs, scales.target, network, settings.solver, read)
+    model = NetworkModel(scales, network, network, centred=False)
+    return Fitted(model, facts, state)
 
 
-def embed(weights: list[np.ndarray], biases: list[np.ndarray], gamma: float) -> EmbeddedNetwork:
-    """Return the implicit network with the predictions of a feed-forward ReLU network.
+def embed(weights: list[np.ndarray], biases: list[np.ndarray], gamma: float) -> tuple[Scales, Network]:
+    """Return the implicit network with the predictions of a feed-forward ReLU network, and its scales.
 
     Parameters
     ----------
@@ -107,7 +132,7 @@ def embed(weights: list[np.ndarray], biases: list[np.ndarray], gamma: float) -> 
     U[:, blocks[-1]] = output.T / (c * size[:, None])
     target = TargetScaling(np.asarray(biases[-1], np.float64), size)
     inputs = InputScaling(np.full(d, input_scale), 1 / input_scale)
-    return EmbeddedNetwork(Network(A, W, U, np.zeros_like(U), gamma=gamma), inputs, target)
+    return Scales.unlimited(inputs, target), Network(A, W, U, np.zeros_like(U), gamma=gamma)
 
 
 def _with_linear_layer(C: np.ndarray, b: np.ndarray):

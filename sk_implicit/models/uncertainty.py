@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..equilibrium import EquilibriumResult, Status
 from ..function_space.posterior import Posterior, Rows, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
+from ..inputs.scaling import taken_back
 from ..limit import limit_diagonal, limit_kernel
+from ..network import Layers, Network
+from ..network.adjoint import Term
 from ..network.tangent import TangentFeatures, kernel_block
 from .limit_solution import LimitFit, limit_kernel_rows
 
@@ -82,3 +86,30 @@ def limit_variance(posterior: Posterior, X_p, X, *, gamma: float) -> np.ndarray:
     X = X.astype(np.float64)
     cross = limit_kernel(X, X_p.astype(np.float64), gamma=gamma)
     return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])
+
+
+def observed(posterior: Posterior, variance: np.ndarray, exponents: np.ndarray | None) -> np.ndarray:
+    """Return the standard deviation of observations, given the variance of the function at near rows."""
+    return np.hypot(taken_back(np.sqrt(variance), exponents), np.sqrt(posterior.noises))
+
+
+def spanning_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:
+    """Return the Jacobian's factors as plain arrays; the network, which a model has, aside."""
+    layers = tangent.layers
+    arrays = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
+    for number, (left, right) in enumerate(tangent.terms):
+        arrays[f"left_{number}"] = left
+        if right is not None:
+            arrays[f"right_{number}"] = right
+    return arrays
+
+
+def spanning_features(network: Network, arrays: dict[str, np.ndarray]) -> TangentFeatures:
+    """Return what `spanning_arrays` was made from."""
+    Z = arrays["Z"]
+    reached = EquilibriumResult(Z, 0, np.zeros(len(Z)), Status.CONVERGED, solver="", n_products=0.0)
+    terms, number = [], 0
+    while f"left_{number}" in arrays:
+        terms.append(Term(arrays[f"left_{number}"], arrays.get(f"right_{number}")))
+        number += 1
+    return TangentFeatures(network, Layers(arrays["X"], arrays["Phi"], Z, reached), tuple(terms))

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..classifier import CLIPPED
+from ..models import LimitModel, NetworkModel, fitted_model
 from ._equilibrium import network_outputs
 from ._graph import Graph, augment
 from ._limit import limit_outputs
@@ -31,16 +32,17 @@ def classifier_shapes(operator) -> None:
 
 def convert_regressor(scope, operator, container) -> None:
     graph = Graph(scope, operator, container)
-    graph.rename(_outputs(graph, operator.raw_operator), operator.outputs[0])
+    graph.rename(_predictions(graph, fitted_model(operator.raw_operator)), operator.outputs[0])
 
 
 def convert_classifier(scope, operator, container) -> None:
     from skl2onnx.common.utils_classifier import get_label_classes
 
-    model = operator.raw_operator
+    classifier = operator.raw_operator
+    model = fitted_model(classifier)
     graph = Graph(scope, operator, container)
-    F = _outputs(graph, model)
-    two = len(model.classes_) == 2
+    F = _predictions(graph, model)
+    two = len(classifier.classes_) == 2
     if two:
         chosen = graph("Greater", F, graph.constant(0.0))
         chosen = graph("Reshape", chosen, graph.constant([-1], np.int64))
@@ -48,11 +50,11 @@ def convert_classifier(scope, operator, container) -> None:
         F = graph("Concat", graph("Neg", F), F, axis=1)
     else:
         chosen = graph("ArgMax", F, axis=1, keepdims=0)
-    classes = np.asarray(get_label_classes(scope, model))
+    classes = np.asarray(get_label_classes(scope, classifier))
     labels = graph("Gather", graph.constant(classes, _label_type(classes)), chosen)
     graph.rename(labels, operator.outputs[0])
 
-    if model._fitted_loss == "log_loss":
+    if model.loss == "log_loss":
         P = graph("Sigmoid", F) if two else graph("Softmax", F, axis=1)
     else:
         P = graph("Div", graph("Add", F, graph.constant(1.0)), graph.constant(2.0))
@@ -66,18 +68,19 @@ def _label_type(classes: np.ndarray):
     return np.int64 if np.issubdtype(classes.dtype, np.number) or classes.dtype == bool else str
 
 
-def _outputs(graph: Graph, model) -> str:
-    """Return the name of the unscaled outputs, (n, k)."""
+def _predictions(graph: Graph, model: NetworkModel | LimitModel) -> str:
+    """Return the name of the predictions on the user's scale, (n, k)."""
     X = graph("Cast", graph.input, to=graph.proto(graph.dtype))
-    if model.width_ == np.inf:
+    if isinstance(model, LimitModel):
         F = limit_outputs(graph, model, X)
     else:
-        X = augment(graph, model, X)
-        network, *start = model._networks()
+        X = augment(graph, model.scales.inputs_to_predict, X)
+        network, *start = model.networks
         F = network_outputs(graph, model, network, X)
         for other in start:
             F = graph("Sub", F, network_outputs(graph, model, other, X))
-    if np.any(model.y_scale_ != 1):
-        F = graph("Mul", F, graph.constant(model.y_scale_))
-    F = graph("Add", F, graph.constant(model.y_mean_))
-    return graph.within(F, getattr(model, "y_limits_", None))
+    target = model.scales.target
+    if np.any(target.scale != 1):
+        F = graph("Mul", F, graph.constant(target.scale))
+    F = graph("Add", F, graph.constant(target.mean))
+    return graph.within(F, model.scales.y_limits)

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..models.row_blocks import missed_rows
+from ..models import NetworkModel
+from ..models.network_model import missed_rows
 from ..network import Network
 from ._graph import Graph
 
@@ -36,7 +37,7 @@ _TRIALS, _LEAST_TRIALS, _TRIAL_ENTRIES = 1000, 100, 1e8
 _APART = 1e-2
 
 
-def network_outputs(graph: Graph, model, network: Network, X: str) -> str:
+def network_outputs(graph: Graph, model: NetworkModel, network: Network, X: str) -> str:
     """Return the output Z Uᵀ + Φ Vᵀ of a network, NaN in rows that do not get as far as Z."""
     Phi = graph("Relu", graph("MatMul", X, graph.constant(network.W.T)))
     Phi = graph("Div", Phi, graph.constant(sqrt(network.shape.m)))
@@ -87,37 +88,38 @@ def certified_loop(network: Network, dtype) -> Loop | None:
     return Loop(dtype, tol, enough) if enough <= _MAX_CERTIFIED else None
 
 
-def _require_same_equilibria(model, network: Network, loop: Loop) -> None:
+def _require_same_equilibria(model: NetworkModel, network: Network, loop: Loop) -> None:
     """Refuse a network whose loop finds no equilibria, or others than the estimator does."""
     rng, m, p = np.random.RandomState(0), network.shape.m, network.shape.p
     n = int(np.clip(_TRIAL_ENTRIES / m**2, _LEAST_TRIALS, _TRIALS))
     X = rng.standard_normal((n, p))  # with the bias, of mean square 1, as the rows of the fit
-    X *= sqrt(max(1 - model.bias_**2, 0) / max(p - (model.bias_ != 0), 1))
-    if model.bias_:
-        X[:, -1] = model.bias_
+    bias = model.scales.inputs.bias
+    X *= sqrt(max(1 - bias**2, 0) / max(p - (bias != 0), 1))
+    if bias:
+        X[:, -1] = bias
     X = X.astype(network.A.dtype)
     found, moving = plain_iteration(network, network.feature_map(X), loop)
     if moving:
         raise ValueError(
-            f"{_equilibria(model, network)} are not reached by {loop.max_iter} plain iterations on random "
+            f"{_equilibria(network)} are not reached by {loop.max_iter} plain iterations on random "
             "inputs, which is what its ONNX graph would compute. Fit it with a smaller gamma."
         )
-    tol = model._tolerance(network.A.dtype)
-    layers = network.forward(X, tol=tol, solver=model.equilibrium_solver)
+    tol = model.tolerance(network.A.dtype)
+    layers = network.forward(X, tol=tol, solver=model.solver)
     apart = np.linalg.norm(found - layers.Z, axis=1) > _APART * np.linalg.norm(layers.Z, axis=1)
     others = np.count_nonzero(apart & ~missed_rows(layers.result, tol))  # of missed rows, predict warns
     if others:
         raise ValueError(
-            f"{_equilibria(model, network)} are not the only ones: for {others} of {n} random inputs, plain "
+            f"{_equilibria(network)} are not the only ones: for {others} of {n} random inputs, plain "
             "iterations, which are what its ONNX graph would compute, lead to another one than "
-            f"equilibrium_solver={model.equilibrium_solver!r}. Fit it with a smaller gamma, or with "
+            f"equilibrium_solver={model.solver!r}. Fit it with a smaller gamma, or with "
             "equilibrium_solver='picard'."
         )
 
 
-def _equilibria(model, network: Network) -> str:
+def _equilibria(network: Network) -> str:
     contraction = network.contraction()
-    return f"The equilibria of this {type(model).__name__} (‖sA‖₂ = {contraction:.4g}, below 1 is certified)"
+    return f"The equilibria of this network (‖sA‖₂ = {contraction:.4g}, below 1 is certified)"
 
 
 def plain_iteration(network: Network, Phi: np.ndarray, loop: Loop) -> tuple[np.ndarray, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..inputs.scaling import InputScaling
+
 
 class Graph:
     """Nodes and constants of one operator; a call appends a node and returns its output's name.
@@ -98,9 +100,8 @@ class Graph:
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
-def augment(graph: Graph, model, X: str) -> str:
+def augment(graph: Graph, inputs: InputScaling, X: str) -> str:
     """Return [(X, e(X)) / scale, bias], as `InputScaling.apply` does."""
-    inputs = model._inputs_to_predict()
     encoding, inside = inputs.encoding, graph.within(X, inputs.limits)
     if inside != X:
         X = graph("Add", inside, graph("Sub", X, X))  # infinite entries make no prediction here, either
@@ -111,8 +112,8 @@ def augment(graph: Graph, model, X: str) -> str:
         columns = graph("Clip", columns, graph.constant(0.0), graph.constant(1.0))
         columns = graph("Sub", columns, graph.constant(encoding.mean))
         X = graph("Concat", X, columns, axis=1)
-    X = graph("Div", X, graph.constant(model.input_scale_))
-    if model.bias_ == 0:
+    X = graph("Div", X, graph.constant(inputs.scale))
+    if inputs.bias == 0:
         return X
     # padding appends the constant whatever the number of rows
-    return graph("Pad", X, graph.constant([0, 0, 0, 1], np.int64), graph.constant(model.bias_))
+    return graph("Pad", X, graph.constant([0, 0, 0, 1], np.int64), graph.constant(inputs.bias))

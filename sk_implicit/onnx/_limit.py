@@ -11,14 +11,16 @@ from scipy.sparse import issparse
 
 from ..limit._matrix import rounding_offset
 from ..limit._table import CELL_BITS, OCTAVES, limit_table
+from ..models import LimitModel
 from ._graph import Graph, augment
 
 
-def limit_outputs(graph: Graph, model, X: str) -> str:
+def limit_outputs(graph: Graph, model: LimitModel, X: str) -> str:
     """Return the predictions of infinite width, ‖x̃‖ ‖x̃'‖ k(ρ) C, (n, k)."""
     result_type, graph = graph.dtype, graph.in_precision(np.float64)
-    X = _rounded(graph, augment(graph, model, _rounded(graph, X, model.X_fit_.dtype)), model.X_fit_.dtype)
-    landmarks = model.X_fit_.toarray() if issparse(model.X_fit_) else model.X_fit_
+    inputs, dtype = model.scales.inputs_to_predict, model.dtype
+    X = _rounded(graph, augment(graph, inputs, _rounded(graph, X, dtype)), dtype)
+    landmarks = model.landmarks.toarray() if issparse(model.landmarks) else model.landmarks
     landmarks = landmarks.astype(np.float64)
     lengths = np.linalg.norm(landmarks, axis=1, keepdims=True)
     landmarks /= np.where(lengths > 0, lengths, 1)
@@ -29,8 +31,8 @@ def limit_outputs(graph: Graph, model, X: str) -> str:
     # rounded as in `limit_kernel`: equal rows have the cosine 1
     offset = graph.constant(rounding_offset(landmarks.shape[1]))
     rho = graph("Sub", graph("Add", rho, offset), offset)
-    K = _limit_function(graph, model.gamma_, rho)
-    F = graph("Mul", norm, graph("MatMul", K, graph.constant(lengths * model.dual_coef_)))
+    K = _limit_function(graph, model.gamma, rho)
+    F = graph("Mul", norm, graph("MatMul", K, graph.constant(lengths * model.dual)))
     return graph("Cast", F, to=graph.proto(result_type))
 
 

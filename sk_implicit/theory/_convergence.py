@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import aslinearoperator, eigsh
 
 from .._numerics.spectral import extreme_eigenvalues, operator_norm
+from ..models import NetworkModel
 from ..network.tangent import joint_kernel
 from ._certificate import ConvergenceCertificate
 from ._inputs import closest_pair, lambda_0
@@ -77,7 +78,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     """
     states = fitted_states(estimator, X)
     _require_training(estimator)
-    start, end = states.start, states.end
+    model, start, end = states.model, states.start, states.end
     n, k = states.X.shape[0], end.shape.k
     if n * k > _MAX_ORDER:
         raise ValueError(
@@ -96,7 +97,9 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
 
     tangent_start = tangent_features(start, inputs, tol=_TOL)
     tangent_end = tangent_features(end, inputs, tol=_TOL, near=tangent_start)
-    reproduced = _reproduces(estimator, tangent_start, tangent_end, y, kept, weights)
+    reproduced = None
+    if y is not None and not hasattr(estimator, "classes_"):
+        reproduced = _reproduces(model, tangent_start, tangent_end, y, kept, weights)
     S = _weighted(joint_kernel(tangent_start), root)
     del tangent_start
     S_end = _weighted(joint_kernel(tangent_end), root)
@@ -106,13 +109,13 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     kernel_drift = _symmetric_norm(S_end)
     del S, S_end
 
-    history, loss = estimator.history_, getattr(estimator, "_fitted_loss", "squared_error")
+    history, loss = estimator.history_, model.loss
     observable = estimator.alpha_ == 0 and loss == "squared_error"
     smallest, largest = worst(at_start, at_end)
     step = _reciprocal(at_start.largest)
     if estimator.solver == "gd" and estimator.n_iter_:
         step = history["step_size"][-1]
-    errors, kept_error = history["squared_error"], estimator._squared_error
+    errors, kept_error = history["squared_error"], model.squared_error
     contraction = np.array(history["contraction"])
     return ConvergenceCertificate(
         n_samples=n,
@@ -186,19 +189,18 @@ def _norm(B: np.ndarray) -> float:
     return operator_norm(B)[0]
 
 
-def _reproduces(estimator, at_start, at_end, y, kept, weights) -> bool | None:
+def _reproduces(model: NetworkModel, at_start, at_end, y, kept, weights) -> bool:
     """Whether the squared error at these rows is the one that training kept the weights for."""
-    if y is None or hasattr(estimator, "classes_"):
-        return None
     y = np.asarray(y, dtype=np.float64)
     k = at_end.network.shape.k
     if y.shape not in ([(len(kept),)] if k == 1 else []) + [(len(kept), k)]:
         raise ValueError(f"y must have {len(kept)} rows, as X has, of {k} targets; got shape {y.shape}.")
-    scaled = (y.reshape(len(y), -1)[kept] - estimator.y_mean_) / estimator.y_scale_
+    target = model.scales.target
+    scaled = (y.reshape(len(y), -1)[kept] - target.mean) / target.scale
     F = at_end.network.output(at_end.layers)
-    if estimator.output_init == "centred":
+    if model.centred:
         F -= at_start.network.output(at_start.layers)
     squares = np.einsum("nk,nk->n", scaled - F, scaled - F)
     error = float(weights @ squares / (weights.sum() * scaled.shape[1]))
-    kept = estimator._squared_error
-    return bool(abs(error - kept) <= 1e-3 * kept + _ROUNDING_OF_F)
+    expected = model.squared_error
+    return bool(abs(error - expected) <= 1e-3 * expected + _ROUNDING_OF_F)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from .._estimator.validate import unlearnt_inputs, validated_rows
 from ..inputs.rows import distinct_rows
-from ..inputs.scaling import InputScaling
+from ..models import FittedModel, NetworkModel, fitted_model
 from ..network import Network, Shape, draw_network, units
 from ..network.tangent import TangentFeatures, joint_kernel
 
@@ -35,9 +36,9 @@ def network_inputs(estimator, X) -> Any:
         p is d, one more with ``fit_intercept=True``, and ``relevance="auto"`` adds the encoded columns.
     """
     if _is_fitted(estimator):
-        return estimator._augment(estimator._validate_X(X))
+        return _seen(estimator, fitted_model(estimator), X)
     X = _floats(X)
-    return _initial_inputs(estimator, X).apply(X)
+    return unlearnt_inputs(estimator, X).apply(X)
 
 
 def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
@@ -67,12 +68,13 @@ def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
     """
     _require_finite(estimator)
     if _is_fitted(estimator):
-        network = estimator._networks()[0]
-        rows = network_inputs(estimator, X)
-        columns = None if Y is None else network_inputs(estimator, Y)
+        model = _network_model(estimator)
+        network = model.network
+        rows = _seen(estimator, model, X)
+        columns = None if Y is None else _seen(estimator, model, Y)
     else:
         X = _floats(X)
-        inputs = _initial_inputs(estimator, X)
+        inputs = unlearnt_inputs(estimator, X)
         rows = inputs.apply(X)
         columns = None if Y is None else inputs.apply(_floats(Y))
         n = distinct_rows(X, np.zeros((X.shape[0], 0)), np.ones(X.shape[0])).X.shape[0]
@@ -101,12 +103,15 @@ class States:
 
     Attributes
     ----------
+    model : NetworkModel
+        What was fitted.
     start, end : Network
         The networks that training started from and ended with, in float64.
     X : (n, p) array or CSR array
         Inputs as they see them, in float64.
     """
 
+    model: NetworkModel
     start: Network
     end: Network
     X: np.ndarray
@@ -130,15 +135,22 @@ def fitted_states(estimator, X) -> States:
             f"This {type(estimator).__name__} is not fitted: a certificate compares the start of training "
             "with its end. Call fit first."
         )
-    end, *start = estimator._networks()
-    training = getattr(estimator, "_training", None)
-    if start:
-        start = start[0]
-    elif training is not None:
-        start = training.start
-    else:
-        start = _redrawn(estimator, X, end)
-    return States(_double(start), _double(end), network_inputs(estimator, X).astype(np.float64, copy=False))
+    model = _network_model(estimator)
+    start = model.start if model.start is not None else _redrawn(estimator, model.network)
+    inputs = _seen(estimator, model, X).astype(np.float64, copy=False)
+    return States(model, _double(start), _double(model.network), inputs)
+
+
+def _network_model(estimator) -> NetworkModel:
+    """Return the model of an estimator that was fitted at finite width."""
+    model = fitted_model(estimator)
+    assert isinstance(model, NetworkModel)
+    return model
+
+
+def _seen(estimator, model: FittedModel, X) -> Any:
+    """Return rows as a fitted model sees them."""
+    return model.scales.inputs.apply(validated_rows(estimator, X, model.dtype))
 
 
 def _double(network: Network) -> Network:
@@ -146,7 +158,7 @@ def _double(network: Network) -> Network:
     return network.astype(np.float64)
 
 
-def _redrawn(estimator, X, end: Network) -> Network:
+def _redrawn(estimator, end: Network) -> Network:
     """Draw the start of a fitted estimator again, and check that it is the one that was trained."""
     reason = None
     if not isinstance(estimator.random_state, Integral):
@@ -162,14 +174,6 @@ def _redrawn(estimator, X, end: Network) -> Network:
     raise ValueError(
         f"The start of this fit is not stored (output_init={estimator.output_init!r}), and {reason}. Fit "
         "with output_init='centred' or warm_start=True, which keep it, or with an int as random_state."
-    )
-
-
-def _initial_inputs(estimator, X) -> InputScaling:
-    """Return what ``fit`` with ``relevance=None`` would make of rows X."""
-    estimator._validate_params()
-    return InputScaling.unlearnt(
-        X, np.ones(X.shape[0]), bias=estimator.fit_intercept, balanced=estimator._balanced_bias
     )
 
 

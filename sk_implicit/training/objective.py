@@ -11,11 +11,14 @@ that they are a mean (half a mean squared error) and do not depend on the number
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..function_space.losses import Curvature, Loss, SquaredError
+from ..function_space.penalty import Penalty
 from ..network import Layers, Network
 from ..network.adjoint import Term, vjp_at
 from ..network.tangent import TangentFeatures
@@ -74,6 +77,14 @@ class Point:
         return bool(self.layers.result.converged and np.isfinite(self.value))
 
 
+class _Start(NamedTuple):
+    """What stays known of the start: its offset, (n, k), its value, and the contraction it allows."""
+
+    offset: np.ndarray
+    value: float
+    max_contraction: float
+
+
 class Objective:
     """A loss plus the distance to the start, on fixed training rows.
 
@@ -99,8 +110,8 @@ class Objective:
         The loss ℓ.
     left_out : (n,) array or None
         How much of its weight a row loses in leave-one-out, None for all of it.
-    Z0 : (n, m) array or None
-        Where the equilibria of the start are searched from, as in `evaluate`.
+    largest_contraction : float, default=0.999
+        What ‖sA‖₂ may become where it is certified at the start.
 
     Attributes
     ----------
@@ -113,35 +124,69 @@ class Objective:
         self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
-        left_out: np.ndarray | None = None, Z0: np.ndarray | None = None,
+        left_out: np.ndarray | None = None, largest_contraction: float = MAX_CONTRACTION,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
         self.start, self.alpha, self.centred = start, alpha, centred
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
         self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
-        self.explained = 1.0
-        self.offset = np.zeros_like(Y)
-        first = self.evaluate(start.theta, Z0=Z0)
-        if centred:
-            self.offset = start.output(first.layers)
-            first = self._assemble(start, first.layers, first.norm)
-        self._first: Point | None = first
-        self.first_value = first.value
+        self.explained, self.largest_contraction = 1.0, largest_contraction
+        self._first: Point | None = None
+        self._known: _Start | None = None
+
+    def begin(self, Z0: np.ndarray | None = None) -> Point:
+        """Solve for the start, from equilibria ``Z0``, and return it; all of it follows when it is needed."""
+        network = self.start.with_theta(self.start.theta)  # what it makes of A goes with it
+        layers, norm = self._forward(network, Z0=Z0)
+        offset = network.output(layers) if self.centred else np.zeros_like(self.Y)
+        first = self._assemble(network, layers, norm, offset)
         # a network of finite depth is defined for every A
-        certified = first.contraction < MAX_CONTRACTION and np.isinf(start.depth)
-        self.max_contraction = MAX_CONTRACTION if certified else np.inf
+        certified = first.contraction < MAX_CONTRACTION and np.isinf(self.start.depth)
+        self._known = _Start(offset, first.value, self.largest_contraction if certified else np.inf)
+        self._first = first
+        return first
+
+    def penalised(self, penalty: Penalty) -> Objective:
+        """Return the objective with a penalty, and what leave-one-out says with it; the start is shared."""
+        other = copy(self)
+        other.alpha = penalty.absolute
+        if penalty.score is not None:
+            other.explained = penalty.score
+        return other
 
     @property
     def first(self) -> Point:
         """The start, evaluated again if it was let go of."""
         if self._first is None:
-            self._first = self.evaluate(self.start.theta)
+            self._first = self.begin() if self._known is None else self.evaluate(self.start.theta)
         return self._first
 
     def leave_first(self) -> None:
         """Let go of the start's layers, (n, m), which training has left behind."""
         self._first = None
+
+    @property
+    def _at_start(self) -> _Start:
+        if self._known is None:
+            self.begin()
+        assert self._known is not None
+        return self._known
+
+    @property
+    def offset(self) -> np.ndarray:
+        """What is subtracted from predictions, (n, k): those of the start where it is centred."""
+        return self._at_start.offset
+
+    @property
+    def first_value(self) -> float:
+        """The objective at the start."""
+        return self._at_start.value
+
+    @property
+    def max_contraction(self) -> float:
+        """What ‖sA‖₂ may be along the way."""
+        return self._at_start.max_contraction
 
     @property
     def _is_small(self) -> bool:
@@ -171,6 +216,12 @@ class Objective:
         """
         theta = theta.astype(self.start.theta.dtype, copy=False)
         network = self.start.with_theta(theta)
+        return self._assemble(network, *self._forward(network, near, Z0), offset=self.offset)
+
+    def _forward(
+        self, network: Network, near: Point | None = None, Z0: np.ndarray | None = None
+    ) -> tuple[Layers, Contraction]:
+        """Solve for the layers of a network, given a point nearby or a start as `evaluate` is."""
         norm = Contraction(network, None if near is None else near.norm)
         if not norm.upper < 1:  # a bound that says nothing
             norm.measure()
@@ -181,16 +232,15 @@ class Objective:
         elif Z0 is None and near is not None:
             Z0 = near.layers.Z
         tol = self.tolerance(near, certified)
-        layers = network.forward(self.X, tol=tol, solver=self.equilibrium_solver, Z0=Z0)
-        return self._assemble(network, layers, norm)
+        return network.forward(self.X, tol=tol, solver=self.equilibrium_solver, Z0=Z0), norm
 
     def predictions(self, point: Point) -> np.ndarray:
         """Return the predictions of the training rows, less the start's where it is centred, (n, k)."""
         return point.network.output(point.layers) - self.offset
 
-    def _assemble(self, network, layers, norm: Contraction) -> Point:
+    def _assemble(self, network, layers, norm: Contraction, offset: np.ndarray) -> Point:
         with np.errstate(over="ignore", invalid="ignore"):  # such a point is not usable
-            losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
+            losses, residual = self.loss.evaluate(self.Y, network.output(layers) - offset)
             squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
             data_value = float(self.weights @ losses) / self.total_weight
         penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0

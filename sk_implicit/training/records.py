@@ -8,6 +8,8 @@ from enum import Enum
 
 import numpy as np
 
+from ..network import Network
+
 
 class Status(Enum):
     """How training ended."""
@@ -67,7 +69,7 @@ class Progress:
 
     n_iter: int
     history: History
-    network: object
+    network: Network
 
 
 Monitor = Callable[[Progress], bool]

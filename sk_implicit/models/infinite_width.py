@@ -1,0 +1,61 @@
+"""A fit at infinite width: no weights, but kernel ridge or logistic regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..inputs.relevance import choose_inputs
+from ..inputs.rows import DistinctRows
+from .limit_model import LimitModel
+from .limit_solution import LimitFit, LogisticLimit, fit_logistic_limit
+from .limit_solution import fit_limit as solve_ridge
+from .scales import Scales
+from .settings import Settings, Task
+from .state import Fitted
+from .uncertainty import limit_posterior
+
+
+def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
+    """Train the infinitely wide network on rows of positive weight.
+
+    Parameters
+    ----------
+    rows : DistinctRows
+        The rows.
+    task : Task
+        What is to be learnt of them.
+    settings : Settings
+        How; γ below √2, depth infinite.
+    """
+    weights, left_out = rows.weights, rows.left_out
+    target = task.scale_targets(rows.Y, weights)
+    loss = task.loss(target)
+    inputs = choose_inputs(
+        rows.X, rows.Y, weights, gamma=settings.gamma, bias=settings.fit_intercept,
+        relevance=settings.relevance, balanced=task.balanced, left_out=left_out,
+    )  # fmt: skip
+    target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
+    X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
+    options: dict[str, Any] = {"gamma": settings.gamma, "alpha": settings.alpha, "left_out": left_out}
+    solution: LimitFit | LogisticLimit
+    if loss.quadratic:
+        solution = solve_ridge(X, Y, weights, **options)
+    else:
+        solution = fit_logistic_limit(X, Y, weights, loss, **options)
+    scales = Scales(inputs, target)
+    if settings.clip is not None:
+        scales = scales.limited(rows.X, rows.Y, settings.clip, solution.penalty.in_range)
+    gamma, posterior = float(settings.gamma), None
+    if settings.uncertainty and isinstance(solution, LimitFit):
+        posterior = limit_posterior(solution, X, weights, left_out, gamma=gamma).to_arrays()
+    facts = {
+        "n_iter_": len(solution.losses),
+        "loss_curve_": solution.losses,
+        "alpha_": solution.penalty.relative,
+        "loss_": solution.losses[-1],
+    }
+    if solution.penalty.score is not None:
+        facts["loo_score_"] = solution.penalty.score
+    return Fitted(LimitModel(scales, gamma, X[solution.landmarks], solution.dual, posterior), facts)

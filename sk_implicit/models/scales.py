@@ -1,0 +1,97 @@
+"""What lies between a user's table and a model: the inputs' and the targets' scales, and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..inputs.limits import limits_of_inputs, no_limits
+from ..inputs.scaling import InputScaling
+from ..inputs.targets import ClassScaling, TargetScaling
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """From rows to a network's inputs, and from its outputs to predictions.
+
+    Attributes
+    ----------
+    inputs : InputScaling
+        What the network sees of a row.
+    target : TargetScaling or ClassScaling
+        Between the targets and the network's outputs.
+    x_limits, y_limits : (2, d) and (2, k) arrays, or None
+        Least and largest value that a feature counts as and that a prediction has; None where the task knows
+        of no limits.
+    """
+
+    inputs: InputScaling
+    target: TargetScaling | ClassScaling
+    x_limits: np.ndarray | None = None
+    y_limits: np.ndarray | None = None
+
+    @classmethod
+    def unlimited(cls, inputs: InputScaling, target: TargetScaling) -> Scales:
+        """Leave predictions, and what they are made from, as they are."""
+        return cls(inputs, target, no_limits(inputs.n_features), no_limits(len(target.mean)))
+
+    def limited(self, X, Y: np.ndarray, clip: bool | str, in_range: np.ndarray | None) -> Scales:
+        """Set the limits to those of the training rows, for the outputs that are kept within them.
+
+        Parameters
+        ----------
+        X : (n, d) array or CSR array
+            Inputs.
+        Y : (n, k) array
+            Targets.
+        clip : bool or "auto"
+            Whether outputs are kept within the range of their targets.
+        in_range : (k,) bool array or None
+            What "auto" says of each; None where no row was left out, and none is kept.
+        """
+        k = Y.shape[1]
+        kept = in_range if clip == "auto" else np.full(k, clip)
+        if kept is None:
+            kept = np.zeros(k, bool)
+        y_limits = np.where(kept, [Y.min(axis=0), Y.max(axis=0)], no_limits(k))
+        x_limits = limits_of_inputs(X) if kept.all() else no_limits(X.shape[1])
+        return replace(self, x_limits=x_limits, y_limits=y_limits)
+
+    @property
+    def inputs_to_predict(self) -> InputScaling:
+        """What predictions are made from: the inputs within their limits."""
+        return self.inputs if self.x_limits is None else replace(self.inputs, limits=self.x_limits)
+
+    def predictions(self, F: np.ndarray) -> np.ndarray:
+        """Return outputs on the user's scale, within their limits, (n, k)."""
+        predictions = self.target.invert(F)
+        if self.y_limits is None:
+            return predictions
+        return np.clip(predictions, *self.y_limits.astype(predictions.dtype))
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what an estimator publishes of them."""
+        inputs, target = self.inputs, self.target
+        attributes = {
+            "_inputs": inputs,
+            "input_scale_": inputs.scale,
+            "bias_": inputs.bias,
+            "knots_": inputs.knots(),
+            "encoded_mean_": inputs.encoded_mean(),
+            "y_mean_": target.mean,
+            "y_scale_": target.scale,
+        }
+        if inputs.relevance is not None:
+            attributes["relevance_"] = inputs.relevance
+        if self.y_limits is not None:
+            attributes |= {"x_limits_": self.x_limits, "y_limits_": self.y_limits}
+        return attributes
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> Scales:
+        """Return what `attributes` was made from; indicators of classes are targets of scale 1."""
+        target = TargetScaling(attributes["y_mean_"], attributes["y_scale_"])
+        return cls(attributes["_inputs"], target, attributes.get("x_limits_"), attributes.get("y_limits_"))
