@@ -18,7 +18,7 @@ from ..inputs.encoding import PiecewiseLinear
 from ..inputs.scaling import InputScaling
 from ..inputs.targets import ClassScaling, TargetScaling
 from ..network import Network, Shape
-from ..training import History, Status, TrainingState
+from ..training import History, TrainingState, TrainingStatus
 from ..training.adam import AdamState
 from ..training.gradient_descent import GDState
 from ..training.lbfgs import LBFGSState
@@ -76,7 +76,7 @@ _RECORDS: dict[str, type] = {
     "penalty": Penalty,
     "training": TrainingState,
     "history": History,
-    "status": Status,
+    "status": TrainingStatus,
     "lm": LMState,
     "gd": GDState,
     "adam": AdamState,

@@ -17,7 +17,7 @@ from ..network.adjoint import vjp_at
 from .driver import NoStep
 from .gradient_descent import check_range, evaluate_projected, has_diverged
 from .objective import Objective, Point
-from .records import Status
+from .records import TrainingStatus
 
 # The defaults of the paper, as in scikit-learn's MLPRegressor.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -71,7 +71,7 @@ class Adam:
             gradient, _ = objective.gradient(point)
             # divided by its own size, as Adam does, rounding errors would lead away from a minimum
             if gradient @ gradient <= np.finfo(gradient.dtype).eps * point.value:
-                raise NoStep(Status.CONVERGED)
+                raise NoStep(TrainingStatus.CONVERGED)
         shuffling = np.random.RandomState(0)
         shuffling.set_state(state.shuffling)
         n = len(objective.Y)
@@ -85,13 +85,13 @@ class Adam:
                 network = objective.start.with_theta(theta)
                 gradient = self._gradient(objective, network, rows, Z)
                 if not np.isfinite(gradient).all():
-                    raise NoStep(Status.DIVERGED)
+                    raise NoStep(TrainingStatus.DIVERGED)
                 n_updates += 1
                 _update(theta, gradient, first, second, n_updates, self.learning_rate)
                 check_range(theta)
         new = evaluate_projected(objective, theta, point)
         if has_diverged(objective, new):
-            raise NoStep(Status.DIVERGED)
+            raise NoStep(TrainingStatus.DIVERGED)
         state = AdamState(first, second, n_updates, shuffling.get_state(legacy=False))
         return new, state, self.learning_rate
 

@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 
 
-class Status(Enum):
+class TrainingStatus(Enum):
     """How training ended."""
 
     CONVERGED = "converged"
@@ -96,7 +96,7 @@ class TrainingState:
         The largest relative residual of its equilibria on the training rows.
     n_no_change : int
         Steps without improvement, so far.
-    status : Status
+    status : TrainingStatus
         How training ended.
     best_squared_error : float
         The squared error of ``best_theta``.
@@ -110,7 +110,7 @@ class TrainingState:
     best_loss: float
     equilibrium_residual: float
     n_no_change: int
-    status: Status
+    status: TrainingStatus
     best_squared_error: float = float("nan")
 
     def copied(self) -> TrainingState:
