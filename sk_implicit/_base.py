@@ -15,7 +15,7 @@ from ._estimator.warn import warn
 from ._finite_width import FiniteWidth
 from ._numerics.blas import one_pool
 from ._version import __version__
-from .equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
+from .equilibrium import solver_names
 from .function_space.losses import Loss, SquaredError
 from .inputs.relevance import choose_inputs
 from .inputs.rows import DistinctRows, distinct_rows
@@ -46,7 +46,7 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
         "init": [StrOptions(set(INITS))],
         "output_init": [StrOptions(set(OUTPUT_INITS))],
-        "equilibrium_solver": [StrOptions(set(EQUILIBRIUM_SOLVERS))],
+        "equilibrium_solver": [str],
         "equilibrium_tol": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -100,6 +100,11 @@ class BaseImplicitReLU(FiniteWidth, CallbackSupport, BaseEstimator):
         watch : FitWatch
             Told of every step, and of the end.
         """
+        if self.equilibrium_solver not in solver_names():  # asked now, for they may be registered later
+            raise ValueError(
+                f"The 'equilibrium_solver' parameter of {type(self).__name__} must be one of "
+                f"{solver_names()}. Got {self.equilibrium_solver!r} instead."
+            )
         rows = distinct_rows(*drop_weightless(X, Y, weights, counts))
         self._forget()
         if self._at_infinity:
