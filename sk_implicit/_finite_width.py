@@ -226,7 +226,7 @@ class FiniteWidth(Prediction):
 
     def _check_start(self, first):
         """Refuse a start that has no equilibrium, or no last layer, to train from."""
-        result = first.layers.result
+        result = first.result
         if np.isfinite(self.depth):
             missed = int(first.layers.out_of_range().sum())
             if missed == 0:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from ._base import BaseImplicitReLU
-from .equilibrium import EquilibriumResult, Status
+from .equilibrium import EquilibriumOptions
 from .function_space.posterior import Posterior
 from .inputs.scaling import InputScaling, brought_near, taken_back
 from .models.row_blocks import map_rows
 from .models.uncertainty import limit_posterior, limit_variance, tangent_posterior, tangent_variance
 from .network import Layers, Network
-from .network.adjoint import Term
+from .network.adjoint import State, Term
 from .network.tangent import TangentFeatures
 
 
@@ -96,7 +96,9 @@ def network_std(
     """
     posterior = Posterior.from_arrays(arrays)
     X, exponents = brought_near(inputs.apply(X))
-    new = TangentFeatures.at(network, network.forward(X, tol=tol, solver=solver), tol=tol, solver=solver)
+    options = EquilibriumOptions(solver, tol)
+    layers, _ = network.forward(X, options)
+    new = TangentFeatures.at(network, layers, options)
     return _observed(posterior, tangent_variance(posterior, _from_arrays(network, arrays), new), exponents)
 
 
@@ -105,23 +107,31 @@ def _observed(posterior: Posterior, variance: np.ndarray, exponents: np.ndarray 
     return np.hypot(taken_back(np.sqrt(variance), exponents), np.sqrt(posterior.noises))
 
 
-def _to_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:
-    """Return the Jacobian's factors as plain arrays; the network, which the estimator has, aside."""
+def _to_arrays(tangent: TangentFeatures) -> dict[str, Any]:
+    """Return the Jacobian's factors as plain values; the network, which the estimator has, aside."""
     layers = tangent.layers
-    arrays = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
-    for number, (left, right) in enumerate(tangent.terms):
-        arrays[f"left_{number}"] = left
-        if right is not None:
-            arrays[f"right_{number}"] = right
+    arrays: dict[str, Any] = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
+    for number, (left, state, own) in enumerate(tangent.terms):
+        arrays |= {f"left_{number}": left, f"state_{number}": state.value}
+        if own is not None:
+            arrays[f"right_{number}"] = own
     return arrays
 
 
-def _from_arrays(network: Network, arrays: dict[str, np.ndarray]) -> TangentFeatures:
+def _from_arrays(network: Network, arrays: dict[str, Any]) -> TangentFeatures:
     """Return what `_to_arrays` was made from."""
-    Z = arrays["Z"]
-    reached = EquilibriumResult(Z, 0, np.zeros(len(Z)), Status.CONVERGED, solver="", n_products=0.0)
+    layers = Layers(arrays["X"], arrays["Phi"], arrays["Z"])
     terms, number = [], 0
     while f"left_{number}" in arrays:
-        terms.append(Term(arrays[f"left_{number}"], arrays.get(f"right_{number}")))
+        own = arrays.get(f"right_{number}")
+        if f"state_{number}" in arrays:
+            state = State(arrays[f"state_{number}"])
+        elif own is None:  # saved by 0.1, which held the state itself instead of its name
+            state = State.ZERO
+        elif np.isinf(network.depth):
+            state = State.Z
+        else:
+            state = State.PHI if np.array_equal(own, layers.Phi) else State.OWN
+        terms.append(Term(arrays[f"left_{number}"], state, own if state is State.OWN else None))
         number += 1
-    return TangentFeatures(network, Layers(arrays["X"], arrays["Phi"], Z, reached), tuple(terms))
+    return TangentFeatures(network, layers, tuple(terms))

@@ -333,6 +333,20 @@ def test_a_solution_stays_where_its_image_is_no_better():
 
 
 @over_equations
+def test_a_norm_may_be_told_for_one_solve(equation):
+    """It is that of the call, whatever the operator knows, and the operator does not learn it."""
+    case = Case(equation, m=60, gamma=0.35)
+    norm = np.linalg.norm(case.A, 2) * 0.35 / np.sqrt(60) * (1 + 1e-12)
+    known, unknown = EquilibriumOperator(case.A, 0.35, norm_bound=norm), EquilibriumOperator(case.A, 0.35)
+    expected, plain = case.solve(tol=1e-6, A=known), case.solve(tol=1e-6, A=unknown)
+    told = case.solve(tol=1e-6, A=unknown, norm_bound=norm)
+    np.testing.assert_array_equal(told.solution, expected.solution)
+    assert unknown.norm_bound == np.inf and not np.array_equal(told.solution, plain.solution)
+    untold = case.solve(tol=1e-6, A=known, norm_bound=np.inf)
+    np.testing.assert_array_equal(untold.solution, plain.solution)
+
+
+@over_equations
 @pytest.mark.parametrize("bound", [1.0, 1.4, np.inf])
 def test_a_norm_beyond_one_changes_nothing(equation, bound):
     case = Case(equation, m=60, gamma=0.7)

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
+from sk_implicit.equilibrium import EquilibriumOptions
 from sk_implicit.theory import convergence_certificate, well_posedness
 
 X = np.random.RandomState(0).standard_normal((60, 4))
@@ -72,7 +73,7 @@ def test_no_unit_starts_on_the_kink_of_its_relu():
     """Derivatives there would say nothing about what a step does, however small it is."""
     model = ImplicitReLURegressor.from_mlp(perceptron((5, 9, 4), Y))
     network = model._networks()[0]
-    layers = network.forward(model._augment(X), tol=1e-14)
+    layers, _ = network.forward(model._augment(X), EquilibriumOptions(tol=1e-14))
     inputs = network.s * layers.Z @ network.A.T + layers.Phi
     assert (inputs < 0).any() and (inputs > 0).any()
     assert np.abs(inputs).min() > 1e-7

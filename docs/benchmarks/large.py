@@ -89,6 +89,8 @@ def accuracy(name):
 
 def predict():
     """Predict 100,000 rows; processor time, which other work on the machine disturbs less."""
+    from sk_implicit.equilibrium import EquilibriumOptions
+
     X, y = rows(500)
     model = implicit().fit(X, y)
     X = np.tile(X, (200, 1)) + 0.01 * np.random.default_rng(SEED).standard_normal((100_000, X.shape[1]))
@@ -104,9 +106,9 @@ def predict():
         return seconds, float(np.median(before + [product_seconds() for _ in range(5)]))
 
     seconds, unit = np.transpose([timed() for _ in range(5)])
-    Xt = model._augment(X[: 20 * 4000])
+    Xt, accurate = model._augment(X[: 20 * 4000]), EquilibriumOptions(tol=1e-10)
     products = np.mean([
-        network.forward(Xt[rows : rows + 4000], tol=1e-10).result.n_products + Xt.shape[1] / network.shape.m
+        network.forward(Xt[rows : rows + 4000], accurate)[1].n_products + Xt.shape[1] / network.shape.m
         for rows in range(0, len(Xt), 4000)
         for network in model._networks()
     ]) * len(model._networks())  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._numerics.blas import in_threads
+from ..equilibrium import EquilibriumOptions, EquilibriumResult
 from ..inputs.scaling import InputScaling, brought_near, taken_back
 from ..limit import limit_kernel
 from ..network import Network
@@ -65,8 +66,8 @@ def network_outputs(X, inputs: InputScaling, *networks: Network, tol: float, sol
     X, exponents = _inputs_of(networks[0], inputs, X)
     outputs, missed = [], np.zeros(X.shape[0], bool)
     for network in networks:
-        layers = network.forward(X, tol=tol, solver=solver)
-        missed |= missed_rows(layers.result, tol)
+        layers, result = network.forward(X, EquilibriumOptions(solver, tol))
+        missed |= missed_rows(result, tol)
         outputs.append(network.output(layers))
     F, *start = outputs
     for F0 in start:
@@ -77,7 +78,7 @@ def network_outputs(X, inputs: InputScaling, *networks: Network, tol: float, sol
 def network_equilibria(X, inputs: InputScaling, network: Network, *, tol: float, solver: str):
     """Return the equilibria Z of a network and the rows for which they were missed; as `network_outputs`."""
     X, exponents = _inputs_of(network, inputs, X)
-    result = network.forward(X, tol=tol, solver=solver).result
+    _, result = network.forward(X, EquilibriumOptions(solver, tol))
     return taken_back(result.solution, exponents), missed_rows(result, tol)
 
 
@@ -99,6 +100,6 @@ def limit_outputs(
     return taken_back(F, exponents)
 
 
-def missed_rows(result, tol: float) -> np.ndarray:
+def missed_rows(result: EquilibriumResult, tol: float) -> np.ndarray:
     """Mark the rows whose equilibrium was not reached, (n,)."""
     return np.zeros(len(result.residual), bool) if result.converged else ~(result.residual <= tol)

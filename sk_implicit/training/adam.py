@@ -8,7 +8,6 @@ the epoch before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -97,18 +96,17 @@ class Adam:
 
     def _gradient(self, objective: Objective, network: Network, rows, Z):
         """Return the minibatch's estimate of the gradient; Z of its rows is brought up to date."""
-        tol = objective.tolerance(None)
-        options: dict[str, Any] = {"tol": tol, "solver": objective.equilibrium_solver}
+        options = objective.options(objective.tolerance(None))
         # A certified start stays near the certified set. Elsewhere there may be several equilibria, and the
         # one that counts is that of a cold start.
         warm = np.isfinite(objective.max_contraction)
-        layers = network.forward(objective.X[rows], Z0=Z[rows] if warm else None, **options)
+        layers, _ = network.forward(objective.X[rows], options, Z0=Z[rows] if warm else None)
         Z[rows] = layers.Z
         F = network.output(layers) - objective.offset[rows]
         residual = objective.loss.evaluate(objective.Y[rows], F).residual
         share = objective.weights[rows] / objective.total_weight * (len(Z) / len(rows))
         C = (-share[:, None] * residual).astype(residual.dtype, copy=False)
-        gradient, _ = vjp_at(network, layers, C, **options)
+        gradient, _ = vjp_at(network, layers, C, options)
         if objective.alpha > 0:
             gradient += (objective.alpha / objective.total_weight) * (network.theta - objective.start.theta)
         return gradient

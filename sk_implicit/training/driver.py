@@ -190,7 +190,7 @@ def _rescore(state: TrainingState, objective: Objective, point: Point, validate)
         state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
         state.best_squared_error = best.squared_error
         state.solver_state = None  # what it remembers is of the earlier problem
-        state.equilibrium_residual = float(best.layers.result.residual.max())
+        state.equilibrium_residual = float(best.result.residual.max())
 
 
 def _record(
@@ -209,4 +209,4 @@ def _record(
     if score > state.best_score:
         state.best_score, state.best_theta = score, point.network.theta
         state.best_loss, state.best_squared_error = point.value, point.squared_error
-        state.equilibrium_residual = float(point.layers.result.residual.max())
+        state.equilibrium_residual = float(point.result.residual.max())

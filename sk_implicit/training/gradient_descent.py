@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from .._numerics.spectral import largest_eigenvalue
-from ..network.adjoint import Term
+from ..network.adjoint import State, Term
 from .driver import NoStep
 from .extrapolation import LinearExtrapolation
 from .objective import MAX_CONTRACTION, Objective, Point
@@ -61,7 +61,7 @@ class GradientDescent:
         if state.asked != self.learning_rate:  # changed since
             state = self.init(objective, point)
         start = self._adjoints.start()
-        near = None if start is None else (Term(start, point.layers.Z),)
+        near = None if start is None else (Term(start, State.Z),)
         gradient, terms = objective.gradient(point, near=near)
         self._adjoints.add(terms[0].left)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised

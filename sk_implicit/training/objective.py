@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..equilibrium import EquilibriumOptions, EquilibriumResult
 from ..function_space.losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
 from ..network.adjoint import Term, vjp_at
@@ -43,6 +44,8 @@ class Point:
         The weights.
     layers : Layers
         Forward pass on the training rows.
+    result : EquilibriumResult
+        How their equilibria were reached.
     residual : (n, k) array
         −∂ℓ/∂f of every row: y − f for the squared error, y − p for cross-entropy.
     squared_error : float
@@ -53,15 +56,20 @@ class Point:
         The objective, divided likewise.
     norm : Contraction
         ‖sA‖₂, computed when it is asked for.
+    norm_bound : float
+        What it was known to be at most when the equilibria were solved, for the adjoints; infinite where
+        they are to be solved without.
     """
 
     network: Network
     layers: Layers
+    result: EquilibriumResult
     residual: np.ndarray
     squared_error: float
     data_value: float
     value: float
     norm: Contraction
+    norm_bound: float
 
     @property
     def contraction(self) -> float:
@@ -71,7 +79,7 @@ class Point:
     @property
     def usable(self) -> bool:
         """Whether the equilibrium was reached and all is finite."""
-        return bool(self.layers.result.converged and np.isfinite(self.value))
+        return bool(self.result.converged and np.isfinite(self.value))
 
 
 class Objective:
@@ -125,7 +133,8 @@ class Objective:
         first = self.evaluate(start.theta, Z0=Z0)
         if centred:
             self.offset = start.output(first.layers)
-            first = self._assemble(start, first.layers, first.norm)
+            # without the bound, as the penalty's adjoints at the start
+            first = self._assemble(start, first.layers, first.result, first.norm, np.inf)
         self._first: Point | None = first
         self.first_value = first.value
         # a network of finite depth is defined for every A
@@ -163,6 +172,10 @@ class Objective:
             return max(_START, finest)
         return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
 
+    def options(self, tol: float) -> EquilibriumOptions:
+        """Return what equilibria and adjoints are solved by, to a tolerance."""
+        return EquilibriumOptions(self.equilibrium_solver, tol)
+
     def evaluate(self, theta: np.ndarray, near: Point | None = None, Z0: np.ndarray | None = None) -> Point:
         """Compute the objective at θ.
 
@@ -174,21 +187,28 @@ class Objective:
         norm = Contraction(network, None if near is None else near.norm)
         if not norm.upper < 1:  # a bound that says nothing
             norm.measure()
-        network.operator.norm_bound = norm.bound
-        certified = norm.bound < 1
+        bound = norm.bound
+        certified = bound < 1
         if not certified:
             Z0 = None  # there may be several equilibria: the one that predictions find, too
         elif Z0 is None and near is not None:
             Z0 = near.layers.Z
-        tol = self.tolerance(near, certified)
-        layers = network.forward(self.X, tol=tol, solver=self.equilibrium_solver, Z0=Z0)
-        return self._assemble(network, layers, norm)
+        options = self.options(self.tolerance(near, certified))
+        layers, result = network.forward(self.X, options, Z0=Z0, norm_bound=bound)
+        return self._assemble(network, layers, result, norm, bound)
 
     def predictions(self, point: Point) -> np.ndarray:
         """Return the predictions of the training rows, less the start's where it is centred, (n, k)."""
         return point.network.output(point.layers) - self.offset
 
-    def _assemble(self, network, layers, norm: Contraction) -> Point:
+    def _assemble(
+        self,
+        network: Network,
+        layers: Layers,
+        result: EquilibriumResult,
+        norm: Contraction,
+        norm_bound: float,
+    ) -> Point:
         with np.errstate(over="ignore", invalid="ignore"):  # such a point is not usable
             losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
             squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
@@ -197,11 +217,13 @@ class Objective:
         return Point(
             network=network,
             layers=layers,
+            result=result,
             residual=residual,
             squared_error=squares / self.total_weight,
             data_value=data_value,
             value=data_value + penalty,
             norm=norm,
+            norm_bound=norm_bound,
         )
 
     def penalty(self, drift: np.ndarray) -> float:
@@ -237,7 +259,7 @@ class Objective:
         if self.equilibrium_tol is None and not self._is_small:
             tolerance = max(tolerance, tol)
         return TangentFeatures.at(
-            point.network, point.layers, tol=tolerance, start=near, solver=self.equilibrium_solver
+            point.network, point.layers, self.options(tolerance), start=near, norm_bound=point.norm_bound
         )
 
     def vjp(self, point: Point, C: np.ndarray, near: tuple[Term, ...] | None = None):
@@ -253,8 +275,8 @@ class Objective:
             The adjoint of a point nearby, as a warm start.
         """
         return vjp_at(
-            point.network, point.layers, C.astype(self.Y.dtype, copy=False), tol=self.tolerance(point),
-            solver=self.equilibrium_solver, start=near,
+            point.network, point.layers, C.astype(self.Y.dtype, copy=False),
+            self.options(self.tolerance(point)), start=near, norm_bound=point.norm_bound,
         )  # fmt: skip
 
     def gradient(self, point: Point, near: tuple[Term, ...] | None = None):
