@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from sk_implicit.equilibrium import EquilibriumOptions, EquilibriumResult
 from sk_implicit.network import Layers, Network, Shape, draw_network
 from sk_implicit.network.tangent import TangentFeatures
 from sk_implicit.training import Objective
 
 # Equilibria this accurate leave finite differences nothing to see.
 TIGHT = 1e-14
+
+
+def to(tol: float) -> EquilibriumOptions:
+    """Return the options of equilibria and adjoints to a tolerance."""
+    return EquilibriumOptions(tol=tol)
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Problem:
     network: Network
     X: np.ndarray
     layers: Layers
+    result: EquilibriumResult
     tangent: TangentFeatures
 
     @property
@@ -46,14 +53,14 @@ def problem(m=9, n=6, p=4, k=1, *, kind="dense", gamma=0.4, seed=0, tol=TIGHT, *
     """Return a drawn network with its forward pass and Jacobian on n rows."""
     network = draw_network(Shape(m, p, k), gamma, np.random.RandomState(seed), **draw)
     X = rows(n, p, kind=kind, seed=seed + 1, dtype=draw.get("dtype", np.float64))
-    layers = network.forward(X, tol=tol)
-    return Problem(network, X, layers, TangentFeatures.at(network, layers, tol=tol))
+    layers, result = network.forward(X, to(tol))
+    return Problem(network, X, layers, result, TangentFeatures.at(network, layers, to(tol)))
 
 
 def outputs(case: Problem, theta: np.ndarray) -> np.ndarray:
     """Return the predictions of the network with weights θ, (n, k)."""
     network = case.network.with_theta(theta)
-    return network.output(network.forward(case.X, tol=TIGHT))
+    return network.output(network.forward(case.X, to(TIGHT))[0])
 
 
 def objective(

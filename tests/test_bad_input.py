@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.function_space.penalty import Penalty
 from sk_implicit.inputs.scaling import brought_near, taken_back
-from sk_implicit.training import SOLVERS, History, Status, TrainingState, message
+from sk_implicit.training import SOLVERS, History, TrainingState, TrainingStatus, message
 from sk_implicit.training.lm import LMState
 
 every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
@@ -375,12 +375,12 @@ def test_no_job_is_refused_at_once():
         ImplicitReLURegressor(20, n_jobs=0).fit(X, y)
 
 
-@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("status", list(TrainingStatus))
 def test_messages_about_training_are_sentences_with_a_remedy(status):
     text = words(status)
-    if status in (Status.CONVERGED, Status.EARLY_STOPPED, Status.STOPPED):
+    if status in (TrainingStatus.CONVERGED, TrainingStatus.EARLY_STOPPED, TrainingStatus.STOPPED):
         assert text is None
-        text = words(Status.CONVERGED, promised=0.1)
+        text = words(TrainingStatus.CONVERGED, promised=0.1)
     assert text[0].isupper() or text.startswith("fit was")
     assert text.endswith(".")
     assert "  " not in text
@@ -402,7 +402,7 @@ def test_messages_about_training_are_sentences_with_a_remedy(status):
     ],
 )
 def test_a_fit_that_falls_short_of_its_linearisation_is_reported(case, left):
-    text = words(Status.CONVERGED, **case)
+    text = words(TrainingStatus.CONVERGED, **case)
     assert text is None if left is None else f"leaves {left} of the decrease" in text
 
 
@@ -418,7 +418,7 @@ def test_a_fit_that_falls_short_of_its_linearisation_is_reported(case, left):
     ],
 )
 def test_a_fit_of_classes_that_explains_less_than_leave_one_out_is_reported(case, explained):
-    text = words(Status.CONVERGED, **({"quadratic": False} | case))
+    text = words(TrainingStatus.CONVERGED, **({"quadratic": False} | case))
     assert text is None if explained is None else f"explains {explained} of the loss of the start" in text
 
 

@@ -8,7 +8,12 @@ from threadpoolctl import ThreadpoolController
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit._numerics.blas import in_threads, one_pool
-from sk_implicit.equilibrium import driver
+from sk_implicit.equilibrium import EquilibriumOptions
+from sk_implicit.equilibrium.driver import Driver
+from sk_implicit.equilibrium.equations import Equations
+
+# Has blocks solved in threads, however few they are.
+IN_THREADS = Driver(threads_from=0.0)
 
 
 def threads():
@@ -101,14 +106,14 @@ def test_threads_do_not_start_threads(two_threads):
     assert threads() == two_threads
 
 
-def test_few_rows_take_the_same_solvers_in_threads(two_threads, monkeypatch):
+def test_few_rows_take_the_same_solvers_in_threads(two_threads):
     """Whether the modulus form pays is asked before any block has made what it needs."""
-    monkeypatch.setattr(driver, "_LONG", 0.0)
     rng = np.random.default_rng(0)
     A, Phi = rng.standard_normal((520, 520)), rng.standard_normal((60, 520))
-    in_two = driver.solve(A, Phi, gamma=1.2, tol=1e-10, block_size=20)
+    equations, options = Equations.checked("Phi", A, Phi, gamma=1.2), EquilibriumOptions(tol=1e-10)
+    in_two = IN_THREADS.solve(equations, options, 20)
     with ThreadpoolController().select(user_api="blas").limit(limits=1):
-        in_one = driver.solve(A, Phi, gamma=1.2, tol=1e-10, block_size=20)
+        in_one = IN_THREADS.solve(Equations.checked("Phi", A, Phi, gamma=1.2), options, 20)
     assert (in_two.n_iter, in_two.solver) == (in_one.n_iter, in_one.solver)
     np.testing.assert_allclose(in_two.solution, in_one.solution, rtol=0, atol=1e-8)
 
@@ -125,14 +130,14 @@ def test_limits_nest_in_any_order(two_threads):
     assert threads() == two_threads
 
 
-def test_long_equilibria_are_the_same_in_threads(two_threads, monkeypatch):
+def test_long_equilibria_are_the_same_in_threads(two_threads):
     """Blocks are cut alike with and without threads, so that solutions are equal to the bit."""
-    monkeypatch.setattr(driver, "_LONG", 0.0)
     rng = np.random.default_rng(0)
     A, Phi = rng.standard_normal((50, 50)), rng.standard_normal((4000, 50))
-    in_two = driver.solve(A, Phi, gamma=0.4)
+    equations = Equations.checked("Phi", A, Phi, gamma=0.4)
+    in_two = IN_THREADS.solve(equations, EquilibriumOptions())
     with ThreadpoolController().select(user_api="blas").limit(limits=1):
-        in_one = driver.solve(A, Phi, gamma=0.4)
+        in_one = IN_THREADS.solve(equations, EquilibriumOptions())
     np.testing.assert_array_equal(in_two.solution, in_one.solution)
     np.testing.assert_array_equal(in_two.residual, in_one.residual)
     assert (in_two.n_iter, in_two.n_products) == (in_one.n_iter, in_one.n_products)

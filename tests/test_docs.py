@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.base import clone
 
 import sk_implicit
 
@@ -61,15 +62,19 @@ def test_page(page, monkeypatch):
     for package in NEEDS.get(page.name, []):
         pytest.importorskip(package)
     text = available_sections(page.read_text(encoding="utf-8"))
-    from sk_implicit import training
+    from sk_implicit import equilibrium, training
 
     monkeypatch.setattr(training, "SOLVERS", dict(training.SOLVERS))  # a page registers one
+    known = equilibrium.solver_names()
     names: dict = {"__name__": "__main__"}
     for block in blocks(text):
         exec(compile(block, str(page), "exec"), names)
     run_doctest(doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0))
     if page.name == "contributing.rst":
         check_the_solver_of_the_page(training.SOLVERS["normalised"])
+        check_the_equilibrium_solver_of_the_page(names["model"])
+    for name in set(equilibrium.solver_names()) - set(known):
+        equilibrium.unregister(name)
 
 
 def check_the_solver_of_the_page(factory) -> None:
@@ -80,6 +85,17 @@ def check_the_solver_of_the_page(factory) -> None:
 
     state = train(objective(), factory(None), max_iter=20, tol=1e-6, n_iter_no_change=5)
     assert state.history.loss[-1] < 0.5 * state.history.loss[0]
+
+
+def check_the_equilibrium_solver_of_the_page(model) -> None:
+    """Fit with what the page registers: predictions are those of the package's own solvers."""
+    from numpy.testing import assert_allclose
+    from problems import regression
+
+    X, y = regression()
+    model.set_params(width=30, relevance=None, random_state=0, equilibrium_tol=1e-11)
+    expected = clone(model).set_params(equilibrium_solver="auto").fit(X, y).predict(X)
+    assert_allclose(model.fit(X, y).predict(X), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("module", ["", ".theory", ".display", ".equilibrium", ".onnx"])

@@ -9,13 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sk_implicit import equilibrium
-from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status
+from sk_implicit.equilibrium import BlockResult, EquilibriumOperator, EquilibriumOptions, Status
 
 EQUATIONS = ["forward", "adjoint", "tangent"]
 # At m = 260 the units are split into blocks, at m = 30 they are not.
 WIDTHS = [30, 260]
 
-over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))
+# What every solver promises, one that was registered from outside among them, and what these promise beside.
+over_solvers = pytest.mark.parametrize("solver", [*equilibrium.solver_names(), "outside"])
+over_built_in = pytest.mark.parametrize("solver", equilibrium.solver_names())
+pytestmark = pytest.mark.usefixtures("outside_solver")
 over_equations = pytest.mark.parametrize("equation", EQUATIONS)
 
 
@@ -208,7 +211,7 @@ def test_warm_start_at_the_solution_costs_one_product(solver, equation):
     np.testing.assert_array_equal(warm.solution, cold.solution)
 
 
-@over_solvers
+@over_built_in
 @over_equations
 def test_warm_start_nearby_is_cheaper(solver, equation):
     case = Case(equation, m=260)
@@ -219,7 +222,7 @@ def test_warm_start_nearby_is_cheaper(solver, equation):
     assert_same_rows(warm.solution, cold.solution, 1e-7)
 
 
-@over_solvers
+@over_built_in
 @over_equations
 @pytest.mark.parametrize("tol", [1e-6, 1e-3])  # in float64 and in float32
 def test_plain_steps_end_a_start_that_is_nearly_there(solver, equation, tol):
@@ -236,7 +239,7 @@ def test_plain_steps_end_a_start_that_is_nearly_there(solver, equation, tol):
         assert_same_rows(result.solution, case.image(moved), 1e-14)
 
 
-@over_solvers
+@over_built_in
 @over_equations
 def test_plain_steps_are_decided_row_by_row(solver, equation):
     """Rows that are nearly there end as they do alone, beside rows that are not."""
@@ -252,7 +255,7 @@ def test_plain_steps_are_decided_row_by_row(solver, equation):
     assert_same_rows(result.solution[near], alone.solution, 1e-14)
 
 
-@over_solvers
+@over_built_in
 def test_plain_steps_do_not_crawl(solver):
     """Where one leaves 97 % of the residual, thirty would be needed; after two come float32 sweeps."""
     m, n = 260, 12
@@ -265,7 +268,7 @@ def test_plain_steps_do_not_crawl(solver):
     assert result.converged and result.n_products < result.n_iter
 
 
-@over_solvers
+@over_built_in
 @over_equations
 def test_loose_solves_are_in_float32(solver, equation):
     """A product in float32 counts as half, and the answer has the precision of the data all the same."""
@@ -327,6 +330,20 @@ def test_a_solution_stays_where_its_image_is_no_better():
     result = equilibrium.solve(operator, np.ones((2, 3)), Z0=np.ones((2, 3)))
     assert result.residual.max() == 0
     np.testing.assert_array_equal(result.solution, 1)
+
+
+@over_equations
+def test_a_norm_may_be_told_for_one_solve(equation):
+    """It is that of the call, whatever the operator knows, and the operator does not learn it."""
+    case = Case(equation, m=60, gamma=0.35)
+    norm = np.linalg.norm(case.A, 2) * 0.35 / np.sqrt(60) * (1 + 1e-12)
+    known, unknown = EquilibriumOperator(case.A, 0.35, norm_bound=norm), EquilibriumOperator(case.A, 0.35)
+    expected, plain = case.solve(tol=1e-6, A=known), case.solve(tol=1e-6, A=unknown)
+    told = case.solve(tol=1e-6, A=unknown, norm_bound=norm)
+    np.testing.assert_array_equal(told.solution, expected.solution)
+    assert unknown.norm_bound == np.inf and not np.array_equal(told.solution, plain.solution)
+    untold = case.solve(tol=1e-6, A=known, norm_bound=np.inf)
+    np.testing.assert_array_equal(untold.solution, plain.solution)
 
 
 @over_equations
@@ -663,3 +680,86 @@ def test_bad_mask():
 def test_operator_with_another_gamma():
     with pytest.raises(ValueError, match=r"gamma=0.5 differs .* 0.4"):
         equilibrium.solve(EquilibriumOperator(np.eye(3), 0.4), np.ones((2, 3)), gamma=0.5)
+
+
+def by_hand(problem, Z, options):
+    """Picard iteration on all rows to the last, as a newcomer may write it without `by_sweeps`."""
+    result = BlockResult.start(Z if options.warm else problem.activate(problem.c))
+    for _ in range(options.max_iter.max() + 1):
+        image = problem.image(result.Z)
+        step, size = row_norms(image - result.Z), row_norms(result.Z)
+        with np.errstate(invalid="ignore"):
+            result.residual = np.where(step == 0, 0.0, step / size)
+        result.cost += 1
+        if np.all(result.residual <= options.tol):
+            result.status[:] = Status.CONVERGED.value
+            break
+        result.n_iter += 1
+        result.Z = image
+    return result
+
+
+@pytest.fixture
+def registered():
+    """Register solvers for the length of a test."""
+    before = equilibrium.solver_names()
+    yield equilibrium.register
+    for name in set(equilibrium.solver_names()) - set(before):
+        equilibrium.unregister(name)
+
+
+@over_equations
+def test_a_solver_written_by_hand(registered, equation):
+    registered("by hand", by_hand)
+    case = Case(equation)
+    result = case.solve(solver="by hand", tol=1e-10)
+    assert result.converged and result.solver == "by hand"
+    assert_same_rows(result.solution, case.reference(), 1e-9)
+
+
+def test_a_name_is_known_from_when_it_is_registered_until_it_is_not(registered):
+    options = EquilibriumOptions("later")
+    with pytest.raises(ValueError, match=r"solver must be one of \['anderson', .*\]; got 'later'"):
+        equilibrium.solve(np.eye(2), np.ones((1, 2)), gamma=0.4, solver=options.solver)
+    registered("later", by_hand)
+    assert "later" in equilibrium.solver_names()
+    equilibrium.solve(np.eye(2), np.ones((1, 2)), gamma=0.4, solver=options.solver)
+    equilibrium.unregister("later")
+    assert "later" not in equilibrium.solver_names()
+    with pytest.raises(ValueError, match="got 'later'"):
+        equilibrium.unregister("later")
+    with pytest.raises(ValueError, match="'auto' is a solver of the package"):
+        equilibrium.unregister("auto")
+
+
+@pytest.mark.parametrize(
+    ("name", "solver", "error", "message"),
+    [
+        ("picard", by_hand, ValueError, "'picard' is registered already .* Take another name"),
+        ("outside", by_hand, ValueError, r"or call unregister\('outside'\) first"),
+        ("", by_hand, ValueError, "must be a non-empty str; got ''"),
+        (3, by_hand, ValueError, "must be a non-empty str; got 3"),
+        ("new", "picard", TypeError, "'new' must be callable, as solver"),
+    ],
+)
+def test_bad_registrations_are_refused(registered, name, solver, error, message):
+    before = equilibrium.solver_names()
+    with pytest.raises(error, match=message):
+        registered(name, solver)
+    assert equilibrium.solver_names() == before
+
+
+def test_what_a_solver_returns_is_looked_at(registered):
+    registered("forgetful", lambda problem, Z, options: None)
+    with pytest.raises(TypeError, match=r"must return a BlockResult; .* returned NoneType"):
+        equilibrium.solve(np.eye(2), np.ones((1, 2)), gamma=0.4, solver="forgetful")
+    registered("narrow", equilibrium.by_sweeps(lambda problem, Z, image: image[:, :1]))
+    with pytest.raises(ValueError, match=r"must return an array of shape \(1, 2\), as Z; got \(1, 1\)"):
+        equilibrium.solve(np.eye(2), np.ones((1, 2)), gamma=0.4, solver="narrow")
+
+
+def test_sweeps_that_gain_nothing_stall(registered):
+    registered("idle", equilibrium.by_sweeps(lambda problem, Z, image: Z, patience=5, products=0.5))
+    result = equilibrium.solve(np.eye(2), np.ones((1, 2)), gamma=0.4, solver="idle")
+    assert result.status is Status.STALLED and result.n_iter == 5
+    assert result.n_products == 6 + 0.5 * 5

@@ -3,14 +3,24 @@
 import numpy as np
 import pytest
 
-from sk_implicit.equilibrium import SOLVERS, EquilibriumOperator, Status, solve, solve_adjoint
+from sk_implicit.equilibrium import (
+    BlockOptions,
+    EquilibriumOperator,
+    Status,
+    solve,
+    solve_adjoint,
+    solver_names,
+)
 from sk_implicit.equilibrium.correction import Correction
 from sk_implicit.equilibrium.modulus import modulus_matrix
 from sk_implicit.equilibrium.picard import GaussSeidelSweep
 from sk_implicit.equilibrium.problem import FixedPoint
+from sk_implicit.equilibrium.registry import solver_named
 from sk_implicit.equilibrium.symmetric import halved
 
-over_solvers = pytest.mark.parametrize("solver", sorted(SOLVERS))
+over_solvers = pytest.mark.parametrize("solver", [*solver_names(), "outside"])
+over_built_in = pytest.mark.parametrize("solver", solver_names())
+pytestmark = pytest.mark.usefixtures("outside_solver")
 
 
 def gaussian_problem(m, n, seed=0):
@@ -125,7 +135,7 @@ def test_singular_modulus_matrix(solver):
     np.testing.assert_array_equal(result.solution, 0)
 
 
-@over_solvers
+@over_built_in
 @pytest.mark.parametrize(
     ("depth", "width", "amplitude"), [(5, 40, 1.0), (5, 40, 100.0), (30, 10, 10.0), (12, 20, 1e5)]
 )
@@ -250,7 +260,7 @@ def test_no_row_takes_more_than_its_iterations(solver):
     A, Phi = gaussian_problem(300, 6)
     budgets = np.array([1, 2, 3, 4, 20, 50])
     problem = FixedPoint(EquilibriumOperator(A, 0.9), False, Phi, None, 300)
-    rows = SOLVERS[solver](problem, np.ones_like(Phi), True, 1e-8, budgets)
+    rows = solver_named(solver)(problem, np.ones_like(Phi), BlockOptions(1e-8, budgets, warm=True))
     assert np.all(rows.n_iter <= budgets)
 
 

@@ -64,6 +64,6 @@ def test_epochs_of_gradient_descent_take_few_products_once_they_follow_each_othe
     products = []
     for _ in range(6):
         point, state, _ = solver.step(goal, point, state)
-        products.append(point.layers.result.n_products)
+        products.append(point.result.n_products)
     assert products[-1] < 0.75 * products[0]
     assert products[-1] <= 1.1  # the product that finds the start to be a solution is its next step, too

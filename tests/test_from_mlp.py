@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
+from sk_implicit.equilibrium import EquilibriumOptions
 from sk_implicit.models import fitted_model
 from sk_implicit.theory import convergence_certificate, network_inputs, well_posedness
 
@@ -73,7 +74,7 @@ def test_no_unit_starts_on_the_kink_of_its_relu():
     """Derivatives there would say nothing about what a step does, however small it is."""
     model = ImplicitReLURegressor.from_mlp(perceptron((5, 9, 4), Y))
     network = fitted_model(model).network
-    layers = network.forward(network_inputs(model, X), tol=1e-14)
+    layers, _ = network.forward(network_inputs(model, X), EquilibriumOptions(tol=1e-14))
     inputs = network.s * layers.Z @ network.A.T + layers.Phi
     assert (inputs < 0).any() and (inputs > 0).any()
     assert np.abs(inputs).min() > 1e-7

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from problems import objective, problem, regression
+from problems import objective, problem, regression, to
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit._numerics import blocks
@@ -157,7 +157,7 @@ def test_products_in_blocks_agree_with_products_at_once(small_limit):
     assert_allclose(case.tangent.vjp(C), case.tangent._vjp(C), rtol=1e-12, atol=1e-12)
     assert_allclose(case.tangent.jvp(theta), case.tangent._jvp(theta), rtol=1e-12, atol=1e-12)
     assert_allclose(case.tangent.kernel_diagonal(), case.tangent._kernel_diagonal(), rtol=1e-12)
-    again = TangentFeatures.at(case.network, case.layers, tol=1e-14)
+    again = TangentFeatures.at(case.network, case.layers, to(1e-14))
     assert_allclose(again.adjoint(0), case.tangent.adjoint(0), atol=1e-12)
 
 

@@ -16,7 +16,7 @@ from sk_implicit import ImplicitReLURegressor
 from sk_implicit.function_space.losses import Curvature, SquaredError
 from sk_implicit.models import finite_width
 from sk_implicit.network.tangent import joint_kernel, kernel_block, mean_diagonal
-from sk_implicit.training import Status, lm, tangent_system
+from sk_implicit.training import TrainingStatus, lm, tangent_system
 from sk_implicit.training.lm import LevenbergMarquardt, LMState
 
 
@@ -130,7 +130,7 @@ def test_contradictory_rows_without_penalty_are_fitted_by_their_mean():
     goal = type(goal)(X, Y, np.ones(10), goal.start, alpha=0.0)
     state = run(goal, "lm", max_iter=20, tol=1e-10)
     residual = goal.evaluate(state.best_theta).residual
-    assert state.status in (Status.CONVERGED, Status.STALLED)
+    assert state.status in (TrainingStatus.CONVERGED, TrainingStatus.STALLED)
     expected = np.zeros((10, 1))
     expected[[0, 1]], expected[[8, 9]] = -0.5, 0.5
     assert_allclose(residual, expected, atol=1e-3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import objective
+from problems import objective, to
 
 from sk_implicit.network import Network, Shape
 from sk_implicit.training import Objective
@@ -34,7 +34,7 @@ def test_value_is_the_formula_of_the_module():
     goal = objective(m=8, n=6, k=2, alpha=0.7, centred=True, weights=weights, tol=1e-13)
     theta = goal.start.theta + 0.1
     point = goal.evaluate(theta)
-    start = goal.start.output(goal.start.forward(goal.X, tol=1e-13))
+    start = goal.start.output(goal.start.forward(goal.X, to(1e-13))[0])
     residual = goal.Y - (point.network.output(point.layers) - start)
     squares = np.sum(weights[:, None] * residual**2)
     unit = weights.sum() * 2
@@ -80,7 +80,9 @@ def test_a_tolerance_that_was_asked_for_is_kept(tol, certified, elsewhere, monke
     asked = []
     forward = Network.forward
     monkeypatch.setattr(
-        Network, "forward", lambda self, X, **kw: asked.append(kw["tol"]) or forward(self, X, **kw)
+        Network,
+        "forward",
+        lambda self, X, options, **kw: asked.append(options.tol) or forward(self, X, options, **kw),
     )
     for gamma in (0.4, 0.9):
         objective(gamma=gamma, tol=tol).begin()
@@ -113,3 +115,12 @@ def test_evaluation_leaves_its_inputs_alone():
     assert_array_equal(goal.X, X)
     assert_array_equal(goal.Y, Y)
     assert_array_equal(point.residual, residual)
+
+
+def test_a_point_keeps_the_bound_that_it_was_solved_with():
+    """A network is a value: what training knows of its norm is the point's, not the operator's."""
+    goal = objective()
+    point = goal.evaluate(0.999 * goal.start.theta)
+    assert point.norm_bound < 1
+    assert point.network.operator.norm_bound == goal.start.operator.norm_bound == np.inf
+    assert point.result.solution is point.layers.Z

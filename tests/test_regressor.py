@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 from sk_implicit import ImplicitReLURegressor
-from sk_implicit.equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
+from sk_implicit.equilibrium import solver_names
 from sk_implicit.inputs.rows import distinct_rows
 from sk_implicit.models import finite_width
 from sk_implicit.network import INITS, OUTPUT_INITS, network
@@ -78,12 +78,28 @@ def test_every_start_learns(init, output_init, fit_intercept):
 
 
 @few_steps
-@pytest.mark.parametrize("equilibrium_solver", ["auto", *EQUILIBRIUM_SOLVERS])
+@pytest.mark.parametrize("equilibrium_solver", solver_names())
 def test_every_equilibrium_solver_gives_the_same_fit(equilibrium_solver):
     X, y = regression()
     reference = fit(X, y, equilibrium_solver="picard", equilibrium_tol=1e-12, max_iter=3)
     model = fit(X, y, equilibrium_solver=equilibrium_solver, equilibrium_tol=1e-12, max_iter=3)
     assert_allclose(model.predict(X), reference.predict(X), rtol=1e-6, atol=1e-7)
+
+
+@few_steps
+def test_an_equilibrium_solver_from_outside_is_as_good_as_any(outside_solver):
+    X, y = regression()
+    settings = {"equilibrium_tol": 1e-12, "max_iter": 3}
+    model = fit(X, y, equilibrium_solver=outside_solver, **settings)
+    assert_allclose(model.predict(X), fit(X, y, **settings).predict(X), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("width", [20, np.inf])
+def test_an_equilibrium_solver_that_nobody_registered_is_refused(width):
+    X, y = regression()
+    model = ImplicitReLURegressor(width=width, equilibrium_solver="unheard of")
+    with pytest.raises(ValueError, match=r"one of \['anderson', 'auto'.*\]. Got 'unheard of' instead"):
+        model.fit(X, y)
 
 
 @few_steps

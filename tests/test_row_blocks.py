@@ -12,6 +12,7 @@ from problems import regression
 from scipy.sparse import csr_array
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.equilibrium import EquilibriumOptions
 from sk_implicit.models import row_blocks
 from sk_implicit.network import Network, Shape, draw_network
 
@@ -112,7 +113,7 @@ def test_missed_equilibria_are_counted_over_all_blocks(output_init):
 
 def test_a_network_is_sent_as_its_weights():
     network = draw_network(Shape(40, 5, 1), 0.4, np.random.RandomState(0))
-    network.forward(ROWS[:, [0, 1, 2, 3, 0]], tol=1e-8)
+    network.forward(ROWS[:, [0, 1, 2, 3, 0]], EquilibriumOptions(tol=1e-8))
     assert len(pickle.dumps(network)) < 1.1 * 8 * network.shape.n_weights
     assert sys.getsizeof(network) > 8 * network.shape.n_weights
     twin = pickle.loads(pickle.dumps(network))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from problems import TIGHT, outputs, problem, rows
+from problems import TIGHT, outputs, problem, rows, to
 from scipy import sparse
 
 from sk_implicit.network.adjoint import vjp_at
@@ -113,7 +113,7 @@ def test_adjoint_equilibrium_is_the_dense_solution(k, kind, gamma):
 def test_one_adjoint_for_any_coefficients_is_the_sum_over_outputs(k):
     case = problem(k=k)
     C = np.random.RandomState(3).standard_normal((case.n, k))
-    pulled, _ = vjp_at(case.network, case.layers, C, tol=TIGHT)
+    pulled, _ = vjp_at(case.network, case.layers, C, to(TIGHT))
     assert_allclose(pulled, case.tangent.vjp(C), atol=1e-12)
 
 
@@ -149,9 +149,9 @@ def test_kernel_dominates_the_gram_matrix_of_the_feature_map():
 def test_warm_started_adjoint_equals_a_fresh_one():
     case = problem(m=30, n=8, k=2, tol=1e-12)
     nearby = case.network.with_theta(1.01 * case.network.theta)
-    layers = nearby.forward(case.X, tol=1e-12, Z0=case.layers.Z)
-    warm = TangentFeatures.at(nearby, layers, tol=1e-12, start=case.tangent)
-    fresh = TangentFeatures.at(nearby, layers, tol=1e-12)
+    layers, _ = nearby.forward(case.X, to(1e-12), Z0=case.layers.Z)
+    warm = TangentFeatures.at(nearby, layers, to(1e-12), start=case.tangent)
+    fresh = TangentFeatures.at(nearby, layers, to(1e-12))
     for c in range(2):
         assert_allclose(warm.adjoint(c), fresh.adjoint(c), atol=1e-10)
 

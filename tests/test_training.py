@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import objective
 
 from sk_implicit.network.tangent import joint_kernel
-from sk_implicit.training import SOLVERS, NoStep, Status, train
+from sk_implicit.training import SOLVERS, NoStep, TrainingStatus, train
 from sk_implicit.training.adam import Adam
 from sk_implicit.training.gradient_descent import largest_curvature
 from sk_implicit.training.objective import MAX_CONTRACTION, Point
@@ -143,7 +143,7 @@ def test_contraction_stays_below_one(name):
 
 @every_solver
 def test_steps_used_up(name):
-    assert run(objective(alpha=0.1), name, max_iter=2).status is Status.MAX_ITER
+    assert run(objective(alpha=0.1), name, max_iter=2).status is TrainingStatus.MAX_ITER
 
 
 @every_solver
@@ -160,7 +160,7 @@ def test_convergence_leaves_a_small_gradient(name):
     options = {"learning_rate": 1e-3, "n_iter_no_change": 20} if name == "adam" else {}
     state = run(goal, name, max_iter=1000, tol=tol, **options)
     best = goal.evaluate(state.best_theta)
-    assert state.status is Status.CONVERGED
+    assert state.status is TrainingStatus.CONVERGED
     assert best.layers.Z.min() > 0
     assert best.layers.Phi.min() > 0
     gradient, _ = goal.gradient(best)
@@ -176,7 +176,7 @@ def test_gains_that_new_rows_would_not_show_end_training():
     goal.explained = 0.2
     state = run(goal, "lm", max_iter=50, tol=1e-4)
     losses = state.history.loss
-    assert state.status is to_the_end.status is Status.CONVERGED
+    assert state.status is to_the_end.status is TrainingStatus.CONVERGED
     assert len(losses) < len(to_the_end.history.loss)
     assert_allclose(losses, to_the_end.history.loss[: len(losses)], rtol=1e-4)
     none = 1e-4 * 400 * 0.01 * (1 - 0.2) * losses[0]
@@ -193,7 +193,7 @@ def test_monitor_sees_every_step_and_can_stop(name):
         return progress.n_iter == 3
 
     state = run(objective(), name, monitor=monitor)
-    assert state.status is Status.STOPPED
+    assert state.status is TrainingStatus.STOPPED
     assert [n for n, *_ in seen] == [1, 2, 3]
     assert [loss for _, loss, _ in seen] == state.history.loss[1:]
     assert_array_equal(seen[-1][2], state.theta)
@@ -230,7 +230,7 @@ def test_interrupt_keeps_the_best_so_far(name, where, monkeypatch):
     state = train(
         objective(), solver, max_iter=10, tol=0.0, n_iter_no_change=10, monitor=monitor, validate=validate
     )
-    assert state.status is Status.INTERRUPTED
+    assert state.status is TrainingStatus.INTERRUPTED
     check_history(state, 4 if where == "monitor" else 3)
     assert len(state.history.validation_score) == len(state.history.loss)
     assert state.best_score == 0
@@ -260,7 +260,7 @@ def test_early_stopping_waits_and_returns_to_the_best_score(name):
         return next(scores)
 
     state = run(objective(), name, max_iter=50, n_iter_no_change=3, validate=validate)
-    assert state.status is Status.EARLY_STOPPED
+    assert state.status is TrainingStatus.EARLY_STOPPED
     assert state.history.validation_score == [0.0, 0.5, 0.9, 0.8, 0.85, 0.89]
     assert state.best_score == 0.9
     assert_array_equal(state.best_theta, kept[2])
@@ -274,7 +274,7 @@ def test_rise_of_the_score_within_tol_counts_as_none(name):
         objective(), name, max_iter=50, tol=0.01, n_iter_no_change=2, validate=lambda _: float(next(scores))
     )
     # only the second of two small rises exceeds tol over the best
-    assert state.status is Status.EARLY_STOPPED
+    assert state.status is TrainingStatus.EARLY_STOPPED
     assert state.history.n_iter == 2
 
 
@@ -282,7 +282,7 @@ def test_rise_of_the_score_within_tol_counts_as_none(name):
 @pytest.mark.parametrize("rate", [1e6, 1e308])
 def test_learning_rate_far_too_large_is_reported_as_divergence(name, rate):
     state = run(objective(), name, learning_rate=rate, max_iter=50)
-    assert state.status is Status.DIVERGED
+    assert state.status is TrainingStatus.DIVERGED
     assert np.isfinite(state.best_theta).all()
     assert state.best_loss <= state.history.loss[0]
     check_history(state, state.history.n_iter)
@@ -295,9 +295,9 @@ def test_losses_that_only_rise_are_no_convergence(name):
     state = run(objective(), name, learning_rate=rate, max_iter=60, tol=1e-4)
     assert state.history.n_iter < 60
     assert state.history.loss[-1] > 1.5 * state.best_loss
-    assert state.status is Status.DIVERGED
+    assert state.status is TrainingStatus.DIVERGED
     state = run(objective(alpha=0.1), name, max_iter=2000, tol=1e-3)
-    assert state.status is Status.CONVERGED
+    assert state.status is TrainingStatus.CONVERGED
 
 
 @every_solver
@@ -336,12 +336,12 @@ def test_solver_that_cannot_step_keeps_the_start():
     solver = make("gd")
 
     def step(*_):
-        raise NoStep(Status.STALLED)
+        raise NoStep(TrainingStatus.STALLED)
 
     solver.step = step
     goal = objective()
     state = train(goal, solver, max_iter=5, tol=0.0, n_iter_no_change=10)
-    assert state.status is Status.STALLED
+    assert state.status is TrainingStatus.STALLED
     assert state.history.n_iter == 0
     assert_array_equal(state.best_theta, goal.start.theta)
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from problems import regression, to
 from scipy import sparse
 from scipy.stats import norm
 from sklearn.base import clone
@@ -51,7 +52,7 @@ def test_infinite_width_is_the_gaussian_process_with_the_limit_kernel():
 
 
 def jacobian(network, X, c):
-    tangent = TangentFeatures.at(network, network.forward(X, tol=1e-13), tol=1e-13)
+    tangent = TangentFeatures.at(network, network.forward(X, to(1e-13))[0], to(1e-13))
     rows = []
     for i in range(len(X)):
         C = np.zeros((len(X), network.shape.k))
@@ -304,3 +305,20 @@ def test_interpolation_of_equal_inputs_in_single_precision_has_deviations():
         X, y = (rng.rand(10, 1) < 0.5).astype(np.float32), rng.standard_normal(10)
         model = ImplicitReLURegressor(40, alpha=0, uncertainty=True, relevance=None, random_state=2).fit(X, y)
         assert np.isfinite(model.predict(X, return_std=True)[1]).all()
+
+
+@pytest.mark.parametrize("depth", [np.inf, 2, 3])
+def test_a_posterior_saved_by_0_1_is_read(depth):
+    """It held the states that its terms meet on their right, where they are named now."""
+    X, y = regression()
+    settings = {"depth": depth, "relevance": None, "random_state": 0}
+    model = ImplicitReLURegressor(30, uncertainty=True, **settings).fit(X, y)
+    expected = model.predict(X, return_std=True)[1]
+    arrays = dict(model._posterior)
+    for name in [name for name in arrays if name.startswith("state_")]:
+        state, number = arrays.pop(name), name.removeprefix("state_")
+        if state in ("Z", "Phi"):
+            arrays[f"right_{number}"] = arrays[state].copy()
+    assert any(name.startswith("right_") for name in arrays)
+    model._posterior = arrays
+    assert_array_equal(model.predict(X, return_std=True)[1], expected)

@@ -12,7 +12,17 @@ from sk_implicit import (
     __version__,
 )
 from sk_implicit.display import ConvergenceDisplay, SpectrumDisplay, WidthDisplay
-from sk_implicit.equilibrium import EquilibriumResult, Status, solve, solve_adjoint, solve_tangent
+from sk_implicit.equilibrium import (
+    EquilibriumOptions,
+    EquilibriumResult,
+    FixedPoint,
+    Status,
+    by_sweeps,
+    solve,
+    solve_adjoint,
+    solve_tangent,
+)
+from sk_implicit.equilibrium import register as register_solver
 from sk_implicit.limit import limit_diagonal, limit_functions, limit_kernel, limit_kernel_derivatives
 from sk_implicit.onnx import register
 from sk_implicit.theory import (
@@ -60,6 +70,15 @@ def certificates(model: ImplicitReLURegressor, X: np.ndarray, y: np.ndarray) -> 
     print(limit_functions(0.4), limit_kernel_derivatives(X, gamma=0.4).theta.shape)
     verdict: str = well_posedness(model.A_, 0.4).verdict
     return verdict.startswith("Certified")
+
+
+def damped(problem: FixedPoint, Z: np.ndarray, image: np.ndarray) -> np.ndarray:
+    half: np.ndarray = (Z + image) / problem.c.dtype.type(2)
+    return half
+
+
+register_solver("damped", by_sweeps(damped))
+options = EquilibriumOptions("damped", tol=1e-6)
 
 
 def equilibria(A: np.ndarray, Phi: np.ndarray) -> np.ndarray:

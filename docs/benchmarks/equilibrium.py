@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--m", type=int, default=1000)
     parser.add_argument("--gammas", type=float, nargs="+", default=[0.2, 0.4, 0.6, 0.9, 1.2])
-    parser.add_argument("--solvers", nargs="+", default=sorted(equilibrium.SOLVERS))
+    parser.add_argument("--solvers", nargs="+", default=equilibrium.solver_names())
     parser.add_argument("--tol", type=float, default=1e-8)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)

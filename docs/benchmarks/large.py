@@ -89,6 +89,7 @@ def accuracy(name):
 
 def predict():
     """Predict 100,000 rows; processor time, which other work on the machine disturbs less."""
+    from sk_implicit.equilibrium import EquilibriumOptions
     from sk_implicit.models import fitted_model
     from sk_implicit.theory import network_inputs
 
@@ -108,8 +109,9 @@ def predict():
 
     seconds, unit = np.transpose([timed() for _ in range(5)])
     Xt, networks = network_inputs(model, X[: 20 * 4000]), fitted_model(model).networks
+    accurate = EquilibriumOptions(tol=1e-10)
     products = np.mean([
-        network.forward(Xt[rows : rows + 4000], tol=1e-10).result.n_products + Xt.shape[1] / network.shape.m
+        network.forward(Xt[rows : rows + 4000], accurate)[1].n_products + Xt.shape[1] / network.shape.m
         for rows in range(0, len(Xt), 4000)
         for network in networks
     ]) * len(networks)  # fmt: skip

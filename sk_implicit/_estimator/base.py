@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._numerics.blas import one_pool
 from .._version import __version__
-from ..equilibrium import SOLVERS as EQUILIBRIUM_SOLVERS
+from ..equilibrium import solver_names
 from ..inputs.rows import distinct_rows
 from ..models import (
     Fitted,
@@ -57,7 +57,7 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
         "init": [StrOptions(set(INITS))],
         "output_init": [StrOptions(set(OUTPUT_INITS))],
-        "equilibrium_solver": [NameAmong(lambda: EQUILIBRIUM_SOLVERS)],
+        "equilibrium_solver": [NameAmong(solver_names)],
         "equilibrium_tol": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],

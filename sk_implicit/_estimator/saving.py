@@ -20,7 +20,7 @@ from ..inputs.scaling import InputScaling
 from ..inputs.targets import ClassScaling, TargetScaling
 from ..models import FitState
 from ..network import Network, Shape
-from ..training import History, Status, TrainingState
+from ..training import History, TrainingState, TrainingStatus
 from ..training.adam import AdamState
 from ..training.gradient_descent import GDState
 from ..training.lbfgs import LBFGSState
@@ -41,7 +41,7 @@ _RECORDS: dict[str, type] = {
     "penalty": Penalty,
     "training": TrainingState,
     "history": History,
-    "status": Status,
+    "status": TrainingStatus,
     "lm": LMState,
     "gd": GDState,
     "adam": AdamState,

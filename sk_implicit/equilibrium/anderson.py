@@ -11,18 +11,41 @@ restarts it stays with Picard. What it returns is the Picard image of its best i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .correction import Correction, activate, column_norms
 from .picard import keep_columns
-from .sweeps import iterate
+from .sweeps import SCHEDULE, Schedule, iterate
 
-# Steps remembered; more cost more passes than they save on a disk-shaped spectrum.
-_WINDOW = 5
-# Growth of the residual over its best that is still tolerated.
-_GROWTH = 2.0
-# Restarts after which a row is left to Picard.
-_RESTARTS = 3
+
+@dataclass(frozen=True, slots=True)
+class Anderson:
+    """Anderson acceleration on a correction.
+
+    Attributes
+    ----------
+    window : int
+        Steps remembered; more cost more passes than they save on a disk-shaped spectrum.
+    growth : float
+        Growth of a residual over its best that is still tolerated. Less forgets histories that a few bad
+        steps would not have spoilt; more follows steps that lead away.
+    restarts : int
+        Restarts after which a row is left to Picard. More mix on where mixing fails; with fewer, one bad
+        stretch costs a row its acceleration.
+    schedule : Schedule
+        When columns are measured, given up and dropped.
+    """
+
+    window: int = 5
+    growth: float = 2.0
+    restarts: int = 3
+    schedule: Schedule = SCHEDULE
+
+    def __call__(self, task: Correction) -> np.ndarray:
+        """Solve the correction; return the sweeps of each column."""
+        return iterate(AndersonStep(task, self), task, self.schedule)
 
 
 class AndersonStep:
@@ -30,7 +53,8 @@ class AndersonStep:
 
     cost, checks = 1.0, (1, 3)
 
-    def __init__(self, task: Correction) -> None:
+    def __init__(self, task: Correction, settings: Anderson) -> None:
+        self.settings, window = settings, settings.window
         m, k = task.e.shape
         dtype = task.e.dtype
         self.M_T = task.problem.operator.scaled(dtype, task.problem.adjoint).T
@@ -38,10 +62,10 @@ class AndersonStep:
         self.x = task.first_iterate()
         self.delta = self.x.copy()  # Picard image of the best iterate
         self.best = np.full(k, np.inf)
-        self.dR, self.dF = np.empty((2, _WINDOW, m, k), dtype)
+        self.dR, self.dF = np.empty((2, window, m, k), dtype)
         self.f = self.r = self.delta  # of the step before; none yet
-        self.gram = np.zeros((k, _WINDOW, _WINDOW))
-        self.valid = np.zeros((k, _WINDOW), bool)
+        self.gram = np.zeros((k, window, window))
+        self.valid = np.zeros((k, window), bool)
         self.restarts = np.zeros(k, np.intp)
         self.count = 0
         self.ridge = 10 * float(np.finfo(dtype).eps)
@@ -61,13 +85,13 @@ class AndersonStep:
         better = norm < self.best
         np.putmask(self.delta, np.broadcast_to(better, f.shape), f)
         self.best[better] = norm[better]
-        retired = self.restarts > _RESTARTS
-        lost = ~(norm <= _GROWTH * self.best) & ~retired
+        retired = self.restarts > self.settings.restarts
+        lost = ~(norm <= self.settings.growth * self.best) & ~retired
         self.restarts[lost] += 1
         self.valid[lost | retired] = False
         theta = self._mixing(r)
         x[:] = f
-        for j in range(_WINDOW):
+        for j in range(self.settings.window):
             if self.valid[:, j].any():
                 x -= theta[:, j].astype(x.dtype) * self.dF[j]
         if self.low is not None or self.active is None:
@@ -81,11 +105,11 @@ class AndersonStep:
 
     def _remember(self, f: np.ndarray, r: np.ndarray) -> None:
         """Store the last differences in place of the oldest and update the Gram matrices."""
-        j = (self.count - 1) % _WINDOW
+        j = (self.count - 1) % self.settings.window
         dR = np.subtract(r, self.r, out=self.dR[j])
         np.subtract(f, self.f, out=self.dF[j])
         self.valid[:, j] = True
-        for i in range(_WINDOW):
+        for i in range(self.settings.window):
             if i == j or self.valid[:, i].any():
                 dot = np.einsum("ij,ij->j", dR, self.dR[i])
                 self.gram[:, i, j] = self.gram[:, j, i] = dot
@@ -94,7 +118,7 @@ class AndersonStep:
         """Return θ (k, window), zero for what a row has forgotten."""
         valid = self.valid
         right = np.zeros(valid.shape)
-        for j in range(_WINDOW):
+        for j in range(self.settings.window):
             if valid[:, j].any():
                 right[:, j] = np.einsum("ij,ij->j", r, self.dR[j])
         usable = valid & np.isfinite(right) & np.isfinite(self.gram).all(axis=2)
@@ -111,8 +135,3 @@ class AndersonStep:
         self.dR, self.dF = (np.take(history, columns, axis=2) for history in (self.dR, self.dF))
         self.best, self.restarts = self.best[columns], self.restarts[columns]
         self.gram, self.valid = self.gram[columns], self.valid[columns]
-
-
-def anderson(task: Correction) -> np.ndarray:
-    """Anderson acceleration on a correction."""
-    return iterate(AndersonStep(task), task)

@@ -14,39 +14,62 @@ first of these is left out if the size of the entries of A promises many sweeps.
 
 from __future__ import annotations
 
-import functools
+from dataclasses import dataclass
 
 import numpy as np
 
-from .modulus import modulus
-from .newton_krylov import newton_krylov
-from .picard import gauss_seidel
+from .modulus import Modulus
+from .newton_krylov import NewtonKrylov
+from .options import BlockOptions
+from .picard import GaussSeidel
 from .problem import FixedPoint
-from .result import Rows
-from .stages import by_corrections, in_turn
-
-# Predicted sweeps of one correction above which the modulus form takes over. Its set-up takes as long
-# as some five sweeps of m rows, so with few rows the sweeps may be many.
-_SWEEPS = 32
-_SWEEPS_OF_FEW_ROWS = 128
-_FEW = 1 / 8
-_MODULUS_SWEEPS = 300
-# Norm of sA over that of the identity (for a Gaussian A about γ) and tolerance of a cold start from which,
-# and up to which, the modulus form comes first.
-_WIDE = 0.75
-_TIGHT = 1e-5
+from .result import BlockResult
+from .stages import ByCorrections, Solver, in_turn
+from .sweeps import Schedule
 
 
-def auto(problem: FixedPoint, Z: np.ndarray, warm: bool, tol: float, max_iter: np.ndarray) -> Rows:
-    """Solve a block of rows by whatever is expected to be fastest on each."""
-    few = problem.n_sharing < _FEW * problem.operator.m
-    sweeps = _SWEEPS_OF_FEW_ROWS if few else _SWEEPS
-    stages = [
-        by_corrections("gauss_seidel", functools.partial(gauss_seidel, patience=sweeps)),
-        by_corrections("modulus", functools.partial(modulus, patience=_MODULUS_SWEEPS)),
-        newton_krylov,
-        by_corrections("gauss_seidel", gauss_seidel),
-    ]
-    if not (warm or few) and tol <= _TIGHT and problem.operator.relative_norm >= _WIDE:
-        del stages[0]
-    return in_turn(*stages)(problem, Z, warm, tol, max_iter)
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Whatever is expected to be fastest on each row.
+
+    Attributes
+    ----------
+    sweeps : int
+        Predicted sweeps of one correction above which the modulus form takes over. Its set-up takes as long
+        as some five sweeps of m rows, so that fewer would call for it before it pays, and more late.
+    sweeps_of_few_rows : int
+        The same for few rows, on which sweeps cost little beside that set-up.
+    few : float
+        Rows are few below this share of m. The set-up is the same for them: a larger share would let many
+        rows sweep for long.
+    modulus_sweeps : int
+        Predicted sweeps above which a row leaves the modulus form for Newton steps. More of them would cost
+        more than a few such steps; fewer send rows there that would have got to their end.
+    wide : float
+        Norm of sA over that of the identity (for a Gaussian A about γ) from which the modulus form comes
+        first: below γ = 0.75 or so its set-up costs more than it saves.
+    tight : float
+        Tolerance up to which it does; with looser ones the few digits asked for do not pay for the set-up.
+    """
+
+    sweeps: int = 32
+    sweeps_of_few_rows: int = 128
+    few: float = 1 / 8
+    modulus_sweeps: int = 300
+    wide: float = 0.75
+    tight: float = 1e-5
+
+    def __call__(self, problem: FixedPoint, Z: np.ndarray, options: BlockOptions) -> BlockResult:
+        """Solve a block of rows."""
+        few = problem.n_sharing < self.few * problem.operator.m
+        sweeps = self.sweeps_of_few_rows if few else self.sweeps
+        stages: list[Solver] = [
+            ByCorrections("gauss_seidel", GaussSeidel(schedule=Schedule(patience=sweeps))),
+            ByCorrections("modulus", Modulus(schedule=Schedule(patience=self.modulus_sweeps))),
+            NewtonKrylov(),
+            ByCorrections("gauss_seidel", GaussSeidel()),
+        ]
+        promises_many = options.tol <= self.tight and problem.operator.relative_norm >= self.wide
+        if not (options.warm or few) and promises_many:
+            del stages[0]
+        return in_turn(*stages)(problem, Z, options)

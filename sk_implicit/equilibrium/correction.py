@@ -10,13 +10,6 @@ import numpy as np
 from .._numerics.blocks import few_rows
 from .problem import FixedPoint
 
-# Reduction of the residual asked of one correction, by its precision: rounding errors, about
-# eps / (1 - rate) relative to the correction, stay below. Two corrections in float32 reach 1e-10.
-_GAIN = {np.dtype(np.float32): 6e-6, np.dtype(np.float64): 1e-13}
-# A correction is aimed this far below the tolerance, against errors of the predicted rate.
-_AIM = 0.9
-# Each is asked to reduce the residual to this share at least: an easy target must not look like a failure.
-_EASIEST = 0.2
 # Far more than any entry of a scaled row, and within the range of float32 for every moderate scale.
 _OFF = 1e30
 # Relative residual that rounding adds, in units of the precision of the data.
@@ -24,6 +17,37 @@ _ROUNDING = 4
 # What rounding adds to a product with a correction, relative to that, in units of √m times its precision
 # (m random terms, added one by one: 0.2).
 _ROUNDING_OF_SUMS = 1 / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is asked of one correction.
+
+    Attributes
+    ----------
+    single, double : float
+        Reduction of the residual asked of a correction in float32 and in float64: rounding errors, about
+        eps / (1 - rate) relative to the correction, stay below. Two corrections in float32 reach 1e-10; with
+        less asked of each, more residuals are measured.
+    share : float
+        A correction is aimed this far below the tolerance, against errors of the predicted rate. Nearer to
+        one, more of them end just short of it; a smaller share costs part of a sweep.
+    easiest : float
+        Each is asked to reduce the residual to this share at least. A larger one can look like a failure,
+        a smaller one asks for more than is needed of rows that are nearly there.
+    """
+
+    single: float = 6e-6
+    double: float = 1e-13
+    share: float = 0.9
+    easiest: float = 0.2
+
+    def gain(self, precision: np.dtype) -> float:
+        """Return the reduction asked of a correction in that precision."""
+        return self.single if precision == np.float32 else self.double
+
+
+AIM = Aim()
 
 
 @dataclass(slots=True)
@@ -112,13 +136,13 @@ class Correction:
             e, low, None if self.active is None else self.active[:, columns], out=np.empty_like(e)
         )
 
-    def aim(self, tol: float) -> None:
+    def set_targets(self, tol: float, aim: Aim) -> None:
         """Set the targets so that a few corrections, sharing the digits evenly, end at `tol`."""
         start = np.ones_like(self.first_step) if self.against_delta else self.first_step
-        gain = _AIM * tol / start
+        gain = aim.share * tol / start
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = np.maximum(np.ceil(np.log(gain) / np.log(_GAIN[self.e.dtype])), 1)
-        self.target = start * np.minimum(gain ** (1 / parts), _EASIEST)
+            parts = np.maximum(np.ceil(np.log(gain) / np.log(aim.gain(self.e.dtype))), 1)
+        self.target = start * np.minimum(gain ** (1 / parts), aim.easiest)
 
     def measure(self, columns: np.ndarray) -> np.ndarray:
         """Return bounds of the relative residuals of z + δ, of some columns.
@@ -144,7 +168,7 @@ class Correction:
         with np.errstate(divide="ignore", invalid="ignore"):
             rounding = unit * max(1.0, operator.relative_norm) * size / whole
             residual = step / whole + rounding + _ROUNDING * float(np.finfo(dtype).eps)
-            of_image = image_residual(residual, operator.norm_bound, dtype) + rounding
+            of_image = image_residual(residual, self.problem.norm_bound, dtype) + rounding
         better = of_image < residual
         self.delta[:, columns[better]] = image[:, better]
         return np.where(better, of_image, residual)

@@ -21,14 +21,16 @@ where no term that decides y is a difference of nearly equal numbers. In terms o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.linalg import lapack
 
 from .correction import Correction
 from .operators import EquilibriumOperator
 from .picard import keep_columns
-from .sweeps import iterate
-from .symmetric import SymmetricSweep
+from .sweeps import SCHEDULE, Schedule, iterate
+from .symmetric import BLOCK_UNITS, SymmetricSweep
 
 
 def modulus_matrix(operator: EquilibriumOperator, dtype: np.dtype) -> np.ndarray:
@@ -62,9 +64,9 @@ def has_modulus_matrix(operator: EquilibriumOperator) -> bool:
 class ModulusSweep(SymmetricSweep):
     """Symmetric sweeps on y = max(y B + α, β − y B), or y = S∘(y B + α) where α = e′."""
 
-    def __init__(self, task: Correction) -> None:
+    def __init__(self, task: Correction, block_units: int = BLOCK_UNITS) -> None:
         B = modulus_matrix(task.problem.operator, task.e.dtype)
-        super().__init__(B.T if task.problem.adjoint else B, task.e.shape[1])
+        super().__init__(B.T if task.problem.adjoint else B, task.e.shape[1], block_units)
         e, self.low, self.active = task.e, task.low, task.active
         # activate(e) is e₀ but for units that this step switches off
         e0 = task.first_iterate()
@@ -106,12 +108,27 @@ class ModulusSweep(SymmetricSweep):
         keep_columns(self, columns, *(["off", "beta"] if self.active is None else ["signs"]))
 
 
-def modulus(task: Correction, patience: float = np.inf) -> np.ndarray:
-    """Symmetric Gauss-Seidel sweeps on the modulus form of a correction."""
-    if not task.budget.any():
-        task.delta = task.first_iterate()
-        return np.zeros_like(task.budget)
-    first = np.minimum(task.budget, 1)  # e′ takes a product
-    task.budget -= first
-    task.products += len(first)
-    return iterate(ModulusSweep(task), task, patience) + first
+@dataclass(frozen=True, slots=True)
+class Modulus:
+    """Symmetric Gauss-Seidel sweeps on the modulus form of a correction.
+
+    Attributes
+    ----------
+    block_units : int
+        Units that are replaced together (see `symmetric`).
+    schedule : Schedule
+        When columns are measured, given up and dropped.
+    """
+
+    block_units: int = BLOCK_UNITS
+    schedule: Schedule = SCHEDULE
+
+    def __call__(self, task: Correction) -> np.ndarray:
+        """Solve the correction; return the sweeps of each column, with the one that e′ takes."""
+        if not task.budget.any():
+            task.delta = task.first_iterate()
+            return np.zeros_like(task.budget)
+        first = np.minimum(task.budget, 1)  # e′ takes a product
+        task.budget -= first
+        task.products += len(first)
+        return iterate(ModulusSweep(task, self.block_units), task, self.schedule) + first

@@ -7,14 +7,13 @@ is γ √p.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .correction import Correction, activate
-from .sweeps import iterate
+from .sweeps import SCHEDULE, Schedule, iterate
 from .symmetric import BLOCK_UNITS, SymmetricSweep
-
-# Sweeps before Newton steps.
-_START_SWEEPS = 64
 
 
 class PicardStep:
@@ -51,9 +50,10 @@ class PicardStep:
 class GaussSeidelSweep(SymmetricSweep):
     """Symmetric Gauss-Seidel on δ = activate(δ M + e)."""
 
-    def __init__(self, task: Correction) -> None:
+    def __init__(self, task: Correction, block_units: int = BLOCK_UNITS) -> None:
         operator = task.problem.operator
-        super().__init__(operator.scaled(task.e.dtype, task.problem.adjoint).T, task.e.shape[1])
+        M_T = operator.scaled(task.e.dtype, task.problem.adjoint).T
+        super().__init__(M_T, task.e.shape[1], block_units)
         self.e, self.low, self.active = task.e, task.low, task.active
 
     def update(self, block: slice, u: np.ndarray, out: np.ndarray) -> None:
@@ -81,20 +81,64 @@ def keep_columns(holder: object, columns: np.ndarray, *names: str) -> None:
             setattr(holder, name, np.take(array, columns, axis=1))
 
 
-def picard(task: Correction) -> np.ndarray:
-    """Picard iteration on a correction."""
-    return iterate(PicardStep(task), task)
+@dataclass(frozen=True, slots=True)
+class Picard:
+    """Picard iteration on a correction.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        When columns are measured, given up and dropped.
+    """
+
+    schedule: Schedule = SCHEDULE
+
+    def __call__(self, task: Correction) -> np.ndarray:
+        """Solve the correction; return the sweeps of each column."""
+        return iterate(PicardStep(task), task, self.schedule)
 
 
-def gauss_seidel(task: Correction, patience: float = np.inf) -> np.ndarray:
-    """Symmetric Gauss-Seidel sweeps on a correction; with one block, Picard's steps, which are the same."""
-    step = PicardStep if len(task.e) <= BLOCK_UNITS else GaussSeidelSweep
-    return iterate(step(task), task, patience)
+@dataclass(frozen=True, slots=True)
+class GaussSeidel:
+    """Symmetric Gauss-Seidel sweeps on a correction; with one block, Picard's steps, which are the same.
+
+    Attributes
+    ----------
+    block_units : int
+        Units that are replaced together (see `symmetric`).
+    schedule : Schedule
+        When columns are measured, given up and dropped.
+    """
+
+    block_units: int = BLOCK_UNITS
+    schedule: Schedule = SCHEDULE
+
+    def __call__(self, task: Correction) -> np.ndarray:
+        """Solve the correction; return the sweeps of each column."""
+        if len(task.e) <= self.block_units:
+            return iterate(PicardStep(task), task, self.schedule)
+        return iterate(GaussSeidelSweep(task, self.block_units), task, self.schedule)
 
 
-def start_sweeps(task: Correction) -> np.ndarray:
-    """A few Gauss-Seidel sweeps, which solve easy rows and bring others closer."""
-    task.budget = np.minimum(task.budget, _START_SWEEPS)
-    iterations = gauss_seidel(task)
-    task.gave_up |= iterations >= _START_SWEEPS
-    return iterations
+@dataclass(frozen=True, slots=True)
+class StartSweeps:
+    """A few Gauss-Seidel sweeps, which solve easy rows and bring others closer to where Newton converges.
+
+    Attributes
+    ----------
+    sweeps : int
+        How many at most. More are lost on rows that do not contract; fewer leave rows to Newton steps, each
+        of which costs dozens of products, that some more sweeps would have solved.
+    solver : GaussSeidel
+        What takes them.
+    """
+
+    sweeps: int = 64
+    solver: GaussSeidel = GaussSeidel()
+
+    def __call__(self, task: Correction) -> np.ndarray:
+        """Solve the correction as far as the sweeps go; return those of each column."""
+        task.budget = np.minimum(task.budget, self.sweeps)
+        iterations = self.solver(task)
+        task.gave_up |= iterations >= self.sweeps
+        return iterations

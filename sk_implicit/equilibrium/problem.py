@@ -13,14 +13,12 @@ Every solver works on this object, so each is written once and serves all three.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from .operators import EquilibriumOperator
-
-# Width beyond which a copy of A in its own precision, which saves a pass over every product, takes too much.
-_LARGE = 2048
 
 
 @dataclass(slots=True)
@@ -40,6 +38,11 @@ class FixedPoint:
     n_sharing : int
         Rows, of this block and others, that share what is made of the operator; at least m where it is
         there already.
+    norm_bound : float
+        What the norm of M is known to be at most; infinite where nothing is known.
+    widest_copy : int
+        Width up to which products are taken with a scaled copy of A in its own precision. The copy saves a
+        pass over every product, and takes as much memory as A: 32 MB at this width.
     """
 
     operator: EquilibriumOperator
@@ -47,6 +50,8 @@ class FixedPoint:
     c: np.ndarray
     active: np.ndarray | None
     n_sharing: int
+    norm_bound: float = math.inf
+    widest_copy: int = 2048
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,12 +61,13 @@ class FixedPoint:
     def take(self, rows: np.ndarray) -> FixedPoint:
         """Return the problem of some of the rows (indices or a mask)."""
         active = None if self.active is None else self.active[rows]
-        return FixedPoint(self.operator, self.adjoint, self.c[rows], active, self.n_sharing)
+        shared = (self.n_sharing, self.norm_bound, self.widest_copy)
+        return FixedPoint(self.operator, self.adjoint, self.c[rows], active, *shared)
 
     def product(self, Z: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Write z M into `out`, in the precision of `c`."""
         A = self.operator.A
-        if A.dtype == self.c.dtype and len(A) > _LARGE:
+        if A.dtype == self.c.dtype and len(A) > self.widest_copy:
             np.matmul(Z, A if self.adjoint else A.T, out=out)
             out *= out.dtype.type(self.operator.scale)
         else:
@@ -73,3 +79,11 @@ class FixedPoint:
         self.product(Z, out)
         out += self.c
         return out
+
+    def activate(self, G: np.ndarray) -> np.ndarray:
+        """Return max(g, 0), or 1[active] ∘ g, of preactivations (n, m)."""
+        return np.maximum(G, 0) if self.active is None else G * self.active
+
+    def image(self, Z: np.ndarray) -> np.ndarray:
+        """Return F(z) = activate(z M + c) of every row, one product."""
+        return self.activate(self.preactivation(Z, out=np.empty_like(self.c)))

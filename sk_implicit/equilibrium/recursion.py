@@ -8,6 +8,7 @@ nothing any more are not computed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,13 +18,40 @@ from .operators import EquilibriumOperator
 from .problem import FixedPoint
 from .result import EquilibriumResult, Status
 
-# Change of a layer, in units of the machine precision, that is rounding; looked for in every eighth.
-_ROUNDING, _CHECK_EVERY = 8, 8
-# Bytes of one array of a block of rows.
-_BLOCK_BYTES = 2**22
+# Change of a layer, in units of the machine precision, that is rounding.
+_ROUNDING = 8
 
 
-def layer_states(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> Iterator[np.ndarray]:
+@dataclass(frozen=True, slots=True)
+class Recursion:
+    """The numbers that steer the recursion.
+
+    Attributes
+    ----------
+    check_every : int
+        Layers of which one is looked at for changes. Fewer cost passes over memory, more compute layers
+        that change nothing.
+    many_layers : int
+        Layers after which most networks no longer change beyond rounding: for how many of them blocks leave
+        room that keep all. Fewer take more memory, more cut smaller blocks.
+    block_bytes : int
+        Bytes of one array of a block of rows, as in `driver`.
+    block_rows : int
+        Rows of a block at least, as in `driver`.
+    """
+
+    check_every: int = 8
+    many_layers: int = 32
+    block_bytes: int = 2**22
+    block_rows: int = 64
+
+
+RECURSION = Recursion()
+
+
+def layer_states(
+    operator: EquilibriumOperator, Phi: np.ndarray, depth: int, settings: Recursion = RECURSION
+) -> Iterator[np.ndarray]:
     """Yield z_1, z_2, … up to z_depth, (n, m) each.
 
     Fewer where layers stop changing beyond rounding: all further ones are equal to the last.
@@ -36,6 +64,8 @@ def layer_states(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> 
         Features, non-negative; the first of the states.
     depth : int
         Number of layers L ≥ 1.
+    settings : Recursion
+        The numbers that steer it.
     """
     layer = FixedPoint(operator, False, Phi, None, len(Phi))
     Z = Phi
@@ -45,19 +75,21 @@ def layer_states(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> 
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the result
             np.maximum(layer.preactivation(below, out=Z), 0, out=Z)
         yield Z
-        if number % _CHECK_EVERY == 0 and number < depth:
+        if number % settings.check_every == 0 and number < depth:
             with np.errstate(over="ignore", invalid="ignore"):
                 moved, limit = row_norms(Z - below), _ROUNDING * np.finfo(Z.dtype).eps * row_norms(Z)
             if np.all(moved <= limit):
                 return
 
 
-def recur(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> EquilibriumResult:
+def recur(
+    operator: EquilibriumOperator, Phi: np.ndarray, depth: int, settings: Recursion = RECURSION
+) -> EquilibriumResult:
     """Return z_depth of every row, NaN where it is beyond the range of numbers.
 
     Parameters
     ----------
-    operator, Phi, depth
+    operator, Phi, depth, settings
         As in `layer_states`.
 
     Returns
@@ -68,9 +100,9 @@ def recur(operator: EquilibriumOperator, Phi: np.ndarray, depth: int) -> Equilib
     n, m = Phi.shape
     solution, residual = np.empty_like(Phi), np.zeros(n)
     n_iter, cost = 0, 0.0
-    step = max(_BLOCK_BYTES // (m * Phi.itemsize), 64)
+    step = max(settings.block_bytes // (m * Phi.itemsize), settings.block_rows)
     for rows in slices(n, step):
-        for taken, Z in enumerate(layer_states(operator, Phi[rows], depth)):
+        for taken, Z in enumerate(layer_states(operator, Phi[rows], depth, settings)):
             cost += len(Z) / n if taken else 0.0
             n_iter = max(n_iter, taken + 1)
         solution[rows] = Z

@@ -27,20 +27,51 @@ import numpy as np
 
 from .._numerics.blocks import few_rows
 from .._numerics.norms import row_norms
-from .correction import Correction, Corrector, activate, image_residual
+from .correction import AIM, Aim, Correction, Corrector, activate, image_residual
+from .options import BlockOptions
 from .problem import FixedPoint
-from .result import OPEN, Rows, Status, row_status
+from .result import OPEN, BlockResult, Status, row_status
 
-# A correction that leaves more than this share of the residual has failed.
-_FAILED = 0.9
-# A row that needs no more than this reduction, by the precision of its data, takes plain steps first, a few
-# at most: in float32 a plain step costs no more than a sweep, in float64 as much as two.
-_NEAR = {np.dtype(np.float32): 0.1, np.dtype(np.float64): 0.3}
-_MAX_PLAIN = 2
-# A patient refinement gives each correction so many sweeps, whatever the measured rate promises,
-# and goes on after so many failures in a row: steps that shrink may yet grow when A is non-normal.
-_PATIENT_SWEEPS = 16
-_PATIENT_FAILURES = 3
+
+@dataclass(frozen=True, slots=True)
+class RefinementSettings:
+    """When a correction has failed, when plain steps do, and how patient a second attempt is.
+
+    Attributes
+    ----------
+    aim : Aim
+        What is asked of one correction.
+    failed : float
+        A correction that leaves more than this share of the residual has failed. Nearer to one, a row that
+        crawls takes its whole budget; a smaller share gives up slow ones.
+    near_single, near_double : float
+        A row that needs no more than this reduction takes plain steps first, by the precision of its data: in
+        float32 a plain step costs no more than a sweep, in float64 as much as two. Smaller numbers take plain
+        steps that do not suffice, larger ones corrections for rows that one step would have solved.
+    max_plain : int
+        Plain steps of a row at most: where each gains little, corrections gain more at their cost.
+    patient_sweeps : int
+        A patient refinement gives each correction so many sweeps, whatever the measured rate promises:
+        steps that shrink may yet grow when A is non-normal. Fewer stop inside such transients, more are
+        lost where there are none.
+    patient_failures : int
+        It goes on after so many failures in a row, for the same reason and at the same cost.
+    """
+
+    aim: Aim = AIM
+    failed: float = 0.9
+    near_single: float = 0.1
+    near_double: float = 0.3
+    max_plain: int = 2
+    patient_sweeps: int = 16
+    patient_failures: int = 3
+
+    def near(self, precision: np.dtype) -> float:
+        """Return the reduction that plain steps are taken for, in that precision."""
+        return self.near_single if precision == np.float32 else self.near_double
+
+
+REFINEMENT = RefinementSettings()
 
 
 @dataclass(slots=True)
@@ -49,30 +80,31 @@ class Refinement:
 
     Attributes
     ----------
-    best : Rows
+    best : BlockResult
         Its `Z` holds the start (ignored unless warm); receives the outcome.
-    tol : float
-        Relative residual at which a row is done.
-    max_iter : ndarray of shape (b,)
-        Largest number of iterations of each row, residual products included.
+    options : BlockOptions
+        Residual at which a row is done, and its iterations, residual products included.
     correct : callable
         Solves a `Correction`.
     precision : dtype
         Precision of the corrections.
     patient : bool
         Whether to go on after corrections that fail.
+    settings : RefinementSettings
+        The numbers that steer it.
     """
 
-    best: Rows
-    tol: float
-    max_iter: np.ndarray
+    best: BlockResult
+    options: BlockOptions
     correct: Corrector
     precision: np.dtype
     patient: bool
+    settings: RefinementSettings
 
-    def run(self, problem: FixedPoint, warm: bool) -> None:
+    def run(self, problem: FixedPoint) -> None:
         """Solve all rows of the block."""
-        best, tol = self.best, self.tol
+        best, tol, warm = self.best, self.options.tol, self.options.warm
+        max_iter, settings = self.options.max_iter, self.settings
         b, unit = len(best.Z), problem.c.itemsize / 8
         rows = np.arange(b)
         z = best.Z if warm else None
@@ -93,13 +125,13 @@ class Refinement:
                 best.cost += unit * len(rows) / b
                 z, now = self._image_where_done(problem, z, g, now)
             before = best.residual[rows]
-            failures[rows] = np.where(now <= _FAILED * before, 0, failures[rows] + ~plain)
+            failures[rows] = np.where(now <= settings.failed * before, 0, failures[rows] + ~plain)
             best.update(rows, z, now)
             status = row_status(
                 best.residual[rows] <= tol,
-                (best.n_iter[rows] >= self.max_iter[rows]) | gave_up[rows],
+                (best.n_iter[rows] >= max_iter[rows]) | gave_up[rows],
                 ~np.isfinite(step) | ~np.isfinite(size),
-                failures[rows] > (_PATIENT_FAILURES if self.patient else 0),
+                failures[rows] > (settings.patient_failures if self.patient else 0),
             )
             best.status[rows] = status
             keep = status == OPEN
@@ -108,7 +140,7 @@ class Refinement:
             if not keep.all():
                 problem, rows, z = problem.take(keep), rows[keep], None if z is None else z[keep]
                 g, step, scale = g[keep], step[keep], scale[keep]
-            plain = (tol >= _NEAR[problem.c.dtype] * step) & (n_plain[rows] < _MAX_PLAIN)
+            plain = (tol >= settings.near(problem.c.dtype) * step) & (n_plain[rows] < settings.max_plain)
             plain &= z is not None
             n_plain[rows] += plain
             far = ~plain
@@ -134,8 +166,8 @@ class Refinement:
 
         May overwrite `z` and `g`.
         """
-        of_image = image_residual(now, problem.operator.norm_bound, z.dtype)
-        done = (of_image <= self.tol) & (of_image < now)
+        of_image = image_residual(now, problem.norm_bound, z.dtype)
+        done = (of_image <= self.options.tol) & (of_image < now)
         if not done.any():
             return z, now
         if done.all():
@@ -155,14 +187,14 @@ class Refinement:
         best = self.best
         task = Correction.around(problem, z, g, step, scale, self.precision)
         # The last product of the budget is the residual of what the correction gives.
-        task.budget = np.maximum(self.max_iter[rows] - 1 - best.n_iter[rows], 0)
-        task.aim(self.tol)
-        task.least = _PATIENT_SWEEPS if self.patient else 0
+        task.budget = np.maximum(self.options.max_iter[rows] - 1 - best.n_iter[rows], 0)
+        task.set_targets(self.options.tol, self.settings.aim)
+        task.least = self.settings.patient_sweeps if self.patient else 0
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             iterations = self.correct(task)
             residual = self._measured(task)
             new = task.applied(z, scale)
-        solved = residual <= self.tol
+        solved = residual <= self.options.tol
         best.n_iter[rows] += iterations + solved
         best.cost += self.precision.itemsize / 8 * task.products / len(best.Z)
         if solved.any():
@@ -174,7 +206,7 @@ class Refinement:
         """Return bounds of the residuals of rows that should be solved, if they cost less than an image."""
         residual = np.full(len(task.target), np.inf)
         if self.precision.itemsize < task.problem.c.itemsize:
-            final = np.flatnonzero((task.target <= self.tol) & ~task.gave_up)
+            final = np.flatnonzero((task.target <= self.options.tol) & ~task.gave_up)
             if final.size:
                 residual[final] = task.measure(final)
         return residual

@@ -91,15 +91,15 @@ class EquilibriumResult:
 
 
 @dataclass(slots=True)
-class Rows:
+class BlockResult:
     """What a solver returns for a block of rows (b, m).
 
     Attributes
     ----------
     Z : ndarray of shape (b, m)
-        Best iterate of each row.
+        Best iterate of each row, in the array that the solver was given.
     residual : ndarray of shape (b,)
-        Its relative residual.
+        Its relative residual ‖F(z) − z‖ / ‖z‖, not damped.
     n_iter : ndarray of shape (b,)
         Iterations of each row.
     status : ndarray of shape (b,)
@@ -107,7 +107,7 @@ class Rows:
     cost : float
         In float64 products of the whole block.
     used : list of str
-        Names of the solvers that worked on it.
+        Names of the solvers that worked on it; without any, the name it is registered by is reported.
     """
 
     Z: np.ndarray
@@ -118,8 +118,8 @@ class Rows:
     used: list[str]
 
     @classmethod
-    def start(cls, Z: np.ndarray, *used: str) -> Rows:
-        """Nothing is known yet."""
+    def start(cls, Z: np.ndarray, *used: str) -> BlockResult:
+        """Return the record of rows of which nothing is known yet; `Z` will hold their best iterates."""
         b = len(Z)
         status = np.full(b, Status.MAX_ITER.value)
         return cls(Z, np.full(b, np.inf), np.zeros(b, np.intp), status, 0.0, list(used))
@@ -137,7 +137,7 @@ class Rows:
             self.Z[rows[better]] = Z[better]
         self.residual[rows[better]] = residual[better]
 
-    def merge(self, rows: np.ndarray, part: Rows) -> None:
+    def merge(self, rows: np.ndarray, part: BlockResult) -> None:
         """Add what a solver did on some of the rows."""
         self.update(rows, part.Z, part.residual)
         self.n_iter[rows] += part.n_iter

@@ -8,17 +8,42 @@ that to pay.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from .correction import Correction, column_norms
 
-# Sweeps at most between measurements after the second.
-_CHECK_EVERY = 16
-_EVIDENCE = 1 / 16
-# Products with the whole block, spent on columns that are done, beyond which these are dropped instead.
-_DROP = 0.25
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When columns are measured, given up and dropped.
+
+    Attributes
+    ----------
+    patience : float
+        A column predicted to need more sweeps than this is left where it is, once it has taken a share
+        `evidence` of them; by default no column is.
+    check_every : int
+        Sweeps at most between measurements after the second. More let a column run on where its rate has
+        changed; fewer cost passes over memory.
+    evidence : float
+        That share. A smaller one believes rates of first steps, which are often not those of the rest; a
+        larger one sweeps for longer in vain.
+    drop : float
+        Products with the whole block, spent on columns that are done, beyond which these are dropped
+        instead. Dropping copies all that the iteration holds, so that less would copy more often; more
+        spends products on columns that are done.
+    """
+
+    patience: float = np.inf
+    check_every: int = 16
+    evidence: float = 1 / 16
+    drop: float = 0.25
+
+
+SCHEDULE = Schedule()
 
 
 class Iteration(Protocol):
@@ -46,7 +71,7 @@ class Iteration(Protocol):
         """Drop all other columns."""
 
 
-def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) -> np.ndarray:
+def iterate(iteration: Iteration, task: Correction, schedule: Schedule) -> np.ndarray:
     """Sweep until every column is predicted to have reached its target.
 
     Parameters
@@ -55,9 +80,8 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
         The solver's sweep.
     task : Correction
         Targets and budgets; receives the solution.
-    patience : float
-        A column predicted to need more sweeps than this is left where it is, once it has taken a
-        share `_EVIDENCE` of them.
+    schedule : Schedule
+        When columns are measured, given up and dropped.
 
     Returns
     -------
@@ -75,7 +99,7 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
         task.delta[:, more == 0] = task.first_iterate(more == 0)
     while more.any():
         open_ = more > 0
-        if (1 - open_.mean()) * more.max() * iteration.cost >= _DROP:
+        if (1 - open_.mean()) * more.max() * iteration.cost >= schedule.drop:
             iteration.keep(np.flatnonzero(open_))
             column, more, measured, step, at = (x[open_] for x in (column, more, measured, step, at))
             open_ = np.ones(len(more), bool)
@@ -90,7 +114,7 @@ def iterate(iteration: Iteration, task: Correction, patience: float = np.inf) ->
         if squared is not None:
             new, taken = np.sqrt(squared[check]), iterations[column[check]]
             more[check], measured[check] = _wanted(
-                iteration, task, column, check, new, taken, step[check], at[check], patience
+                iteration, task, column, check, new, taken, step[check], at[check], schedule
             )
             step[check], at[check] = new, taken
         done = ending & (more == 0)
@@ -109,7 +133,9 @@ def _put_aside(task: Correction, solution: np.ndarray, column: np.ndarray, done:
         np.putmask(task.delta, np.broadcast_to(done, solution.shape), solution)
 
 
-def _wanted(iteration, task, column, check, new, taken, step, at, patience) -> tuple[np.ndarray, np.ndarray]:
+def _wanted(
+    iteration: Iteration, task: Correction, column, check, new, taken, step, at, schedule: Schedule
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the sweeps that the columns measured just now take next, and whether they are measured again."""
     rows = column[check]
     target = task.target[rows]
@@ -121,9 +147,9 @@ def _wanted(iteration, task, column, check, new, taken, step, at, patience) -> t
         wanted = np.ceil(np.log(target / (new * rate)) / np.log(rate))
     wanted = np.where(rate < 1, np.fmax(wanted, np.maximum(task.least - taken, 0)), np.inf)
     wanted[(new == 0) | ~np.isfinite(new)] = 0
-    slow = (wanted > patience) & (at > 0) & (taken >= _EVIDENCE * patience)
+    slow = (wanted > schedule.patience) & (at > 0) & (taken >= schedule.evidence * schedule.patience)
     task.gave_up[rows] |= slow
     wanted[slow] = 0
-    at_most = np.where(at > 0, _CHECK_EVERY, iteration.checks[1] - iteration.checks[0])
+    at_most = np.where(at > 0, schedule.check_every, iteration.checks[1] - iteration.checks[0])
     more = np.minimum(np.minimum(wanted, at_most), task.budget[rows] - taken)
     return more.astype(np.intp), wanted > at_most

@@ -28,7 +28,8 @@ from functools import cache
 
 import numpy as np
 
-# Units of a block on the diagonal at most.
+# Units of a block on the diagonal at most, by default. Smaller blocks contract faster, as they are replaced
+# one after the other; products with larger ones take less time for each entry.
 BLOCK_UNITS = 64
 
 
@@ -41,16 +42,18 @@ class SymmetricSweep(ABC):
         The matrix.
     k : int
         Columns.
+    block_units : int
+        Units of a block on the diagonal at most.
     """
 
     # even, since sweeps forward and backward contract by rates of their own
     checks = (2, 4)
 
-    def __init__(self, B: np.ndarray, k: int) -> None:
+    def __init__(self, B: np.ndarray, k: int, block_units: int = BLOCK_UNITS) -> None:
         self.B = B
         m = len(B)
         self.forward = True
-        self.schedules = {forward: halved(0, m, forward) for forward in (True, False)}
+        self.schedules = {forward: halved(0, m, forward, block_units) for forward in (True, False)}
         squares = [
             (block.stop - block.start) ** 2 for block, source in self.schedules[True] if block is source
         ]
@@ -116,15 +119,15 @@ class SymmetricSweep(ABC):
 
 
 @cache
-def halved(start: int, stop: int, forward: bool) -> tuple[tuple[slice, slice], ...]:
+def halved(start: int, stop: int, forward: bool, units: int = BLOCK_UNITS) -> tuple[tuple[slice, slice], ...]:
     """Return the products of a sweep, in order, as pairs of (rows, columns) of the matrix.
 
     A block on the diagonal, which is when its units are replaced, comes as the same slice twice.
     """
-    if stop - start <= BLOCK_UNITS:
+    if stop - start <= units:
         block = slice(start, stop)
         return ((block, block),)
-    middle = start + -(-(stop - start) // (2 * BLOCK_UNITS)) * BLOCK_UNITS
+    middle = start + -(-(stop - start) // (2 * units)) * units
     halves = [(start, middle), (middle, stop)][:: 1 if forward else -1]
     (first, second) = (slice(*half) for half in halves)
-    return (*halved(*halves[0], forward), (second, first), *halved(*halves[1], forward))
+    return (*halved(*halves[0], forward, units), (second, first), *halved(*halves[1], forward, units))

@@ -71,7 +71,7 @@ _MAX_NEWTON = 60
 _COMPLEX_STEP = 1e-30
 
 
-class FixedPoint(NamedTuple):
+class ValuesAtOne(NamedTuple):
     """What is known at ρ = 1 (scalars, complex if γ is)."""
 
     a: complex  # γ √K(1), the standard deviation of the recurrent term
@@ -97,7 +97,7 @@ class Slopes(NamedTuple):
     kappa_pp_psi: np.ndarray
 
 
-def fixed_point_at_one(gamma: complex) -> FixedPoint:
+def fixed_point_at_one(gamma: complex) -> ValuesAtOne:
     """Solve K(1) = F(1, 1), which is closed form in K(1), by Newton's method.
 
     K − F is convex in K. The start lies above the root (arctan a ≥ π/2 − 1/a, used for a ≥ 1), so
@@ -117,10 +117,10 @@ def fixed_point_at_one(gamma: complex) -> FixedPoint:
             break
     a = gamma * np.sqrt(K)
     kappa_pp = (np.pi - np.arctan(a)) / (2.0 * np.pi)
-    return FixedPoint(a, K, 0.25 + kappa_pp, kappa_pp)
+    return ValuesAtOne(a, K, 0.25 + kappa_pp, kappa_pp)
 
 
-def boundary_layer(one: FixedPoint) -> float:
+def boundary_layer(one: ValuesAtOne) -> float:
     """Distance from θ = 0 and θ = π, up to a factor, within which the limit functions are smooth."""
     return min(abs(one.a), 1.0 / abs(one.a))
 
@@ -147,7 +147,7 @@ def _slopes(a: complex, theta: np.ndarray, psi: np.ndarray) -> Slopes:
     )
 
 
-def _path_rule(one: FixedPoint) -> tuple[np.ndarray, np.ndarray]:
+def _path_rule(one: ValuesAtOne) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre points and weights on (0, 1), in panels that halve towards both ends."""
     n_halvings = min(_MAX_HALVINGS, 1 + math.ceil(-math.log2(boundary_layer(one))))
     left = 0.5 ** np.arange(n_halvings, 0, -1)
@@ -158,7 +158,7 @@ def _path_rule(one: FixedPoint) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _path_integrals(
-    one: FixedPoint, theta: np.ndarray, psi: np.ndarray
+    one: ValuesAtOne, theta: np.ndarray, psi: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return F(1, 1) − F, κ and κ₊₊ at (θ, ψ), both (n,), by integration from (0, 0)."""
     t, w = _path_rule(one)
@@ -178,7 +178,7 @@ def _path_integrals(
 
 
 def _newton_step(
-    gamma: complex, one: FixedPoint, theta: np.ndarray, e: np.ndarray
+    gamma: complex, one: ValuesAtOne, theta: np.ndarray, e: np.ndarray
 ) -> tuple[Solution, np.ndarray]:
     """One Newton step for e, and its size; κ and κ₊₊ follow it to second order by their slopes."""
     psi = 2.0 * np.arcsin(np.sqrt(e / 2.0))
@@ -244,7 +244,7 @@ def limit_gamma_derivatives(gamma: float, theta: np.ndarray, solution: Solution)
 
 
 def _assemble(
-    gamma: complex, one: FixedPoint, theta: np.ndarray, solution: Solution
+    gamma: complex, one: ValuesAtOne, theta: np.ndarray, solution: Solution
 ) -> dict[str, np.ndarray]:
     """Combine the fixed point into the limit functions and their θ-derivatives, all (n,)."""
     e, kappa, kappa_pp = solution

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..equilibrium import EquilibriumOptions, EquilibriumResult
 from ..function_space.posterior import Posterior
 from ..inputs.scaling import InputScaling, brought_near, taken_back
 from ..network import Network
@@ -71,6 +72,10 @@ class NetworkModel:
         """Return the tolerance of equilibria of rows in some precision."""
         return PREDICT_TOL[np.dtype(dtype)] if isinstance(self.tol, str) else self.tol
 
+    def options(self, dtype) -> EquilibriumOptions:
+        """Return how equilibria of rows in some precision are solved for."""
+        return EquilibriumOptions(self.solver, self.tolerance(dtype))
+
     def outputs(self, X, n_jobs: int | None = None) -> Outputs:
         """Return f(x; θ), less f(x; θ₀) with a centred start, (n, k)."""
         return self.outputs_of(X, self.networks, n_jobs)
@@ -91,7 +96,7 @@ class NetworkModel:
         missed = np.zeros(X.shape[0], dtype=bool)
         for rows, block in map_rows(
             function, X, max(networks[0].shape[:2]), inputs, *networks,
-            n_jobs=n_jobs, tol=self.tolerance(X.dtype), solver=self.solver,
+            n_jobs=n_jobs, options=self.options(X.dtype),
         ):  # fmt: skip
             values[rows], missed[rows] = block
         return Outputs(values, missed)
@@ -103,7 +108,7 @@ class NetworkModel:
         std = np.empty((X.shape[0], len(arrays["amplitudes"])))
         for rows, block in map_rows(
             network_std, X, max(network.shape[:2]), self.scales.inputs, network, arrays,
-            n_jobs=n_jobs, tol=self.tolerance(X.dtype), solver=self.solver,
+            n_jobs=n_jobs, options=self.options(X.dtype),
         ):  # fmt: skip
             std[rows] = block
         return std
@@ -144,7 +149,7 @@ def posterior_attributes(posterior: dict[str, np.ndarray] | None, scales: Scales
     return {"_posterior": posterior, "noise_std_": np.sqrt(posterior["noises"]) * scales.target.scale}
 
 
-def network_outputs(X, inputs: InputScaling, *networks: Network, tol: float, solver: str):
+def network_outputs(X, inputs: InputScaling, *networks: Network, options: EquilibriumOptions):
     """Return the outputs of a network, less those of a second one, and which equilibria were missed.
 
     Parameters
@@ -155,14 +160,14 @@ def network_outputs(X, inputs: InputScaling, *networks: Network, tol: float, sol
         What the networks see of them.
     *networks : Network
         One or two.
-    tol, solver
-        Of the equilibria.
+    options : EquilibriumOptions
+        How equilibria are solved for.
     """
     X, exponents = _inputs_of(networks[0], inputs, X)
     outputs, missed = [], np.zeros(X.shape[0], bool)
     for network in networks:
-        layers = network.forward(X, tol=tol, solver=solver)
-        missed |= missed_rows(layers.result, tol)
+        layers, result = network.forward(X, options)
+        missed |= missed_rows(result, options.tol)
         outputs.append(network.output(layers))
     F, *start = outputs
     for F0 in start:
@@ -170,28 +175,29 @@ def network_outputs(X, inputs: InputScaling, *networks: Network, tol: float, sol
     return taken_back(F, exponents), missed
 
 
-def network_equilibria(X, inputs: InputScaling, network: Network, *, tol: float, solver: str):
+def network_equilibria(X, inputs: InputScaling, network: Network, *, options: EquilibriumOptions):
     """Return the equilibria Z of a network and the rows for which they were missed; as `network_outputs`."""
     X, exponents = _inputs_of(network, inputs, X)
-    result = network.forward(X, tol=tol, solver=solver).result
-    return taken_back(result.solution, exponents), missed_rows(result, tol)
+    _, result = network.forward(X, options)
+    return taken_back(result.solution, exponents), missed_rows(result, options.tol)
 
 
 def network_std(
-    X, inputs: InputScaling, network: Network, arrays: dict[str, np.ndarray], *, tol: float, solver: str
+    X, inputs: InputScaling, network: Network, arrays: dict[str, Any], *, options: EquilibriumOptions
 ) -> np.ndarray:
     """Return the standard deviation of new observations by a network, (n, k).
 
     Parameters
     ----------
-    X, inputs, network, tol, solver
+    X, inputs, network, options
         As in `network_outputs`.
     arrays : dict
         The `Posterior` and the Jacobian on the landmarks, as plain arrays.
     """
     posterior = Posterior.from_arrays(arrays)
     X, exponents = brought_near(inputs.apply(X))
-    new = TangentFeatures.at(network, network.forward(X, tol=tol, solver=solver), tol=tol, solver=solver)
+    layers, _ = network.forward(X, options)
+    new = TangentFeatures.at(network, layers, options)
     variance = tangent_variance(posterior, spanning_features(network, arrays), new)
     return observed(posterior, variance, exponents)
 
@@ -205,6 +211,6 @@ def _inputs_of(network: Network, inputs: InputScaling, X):
     return brought_near(X) if np.isinf(network.depth) else (X, None)
 
 
-def missed_rows(result, tol: float) -> np.ndarray:
+def missed_rows(result: EquilibriumResult, tol: float) -> np.ndarray:
     """Mark the rows whose equilibrium was not reached, (n,)."""
     return np.zeros(len(result.residual), bool) if result.converged else ~(result.residual <= tol)

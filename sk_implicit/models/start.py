@@ -148,7 +148,7 @@ def _precision(fit: FitState, rows: DistinctRows, task: Task, settings: Settings
 
 def _check_start(first, settings: Settings) -> None:
     """Refuse a start that has no equilibrium, or no last layer, to train from."""
-    result = first.layers.result
+    result = first.result
     if np.isfinite(settings.depth):
         missed = int(first.layers.out_of_range().sum())
         if missed == 0:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ..equilibrium import EquilibriumResult, Status
 from ..function_space.posterior import Posterior, Rows, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..inputs.scaling import taken_back
 from ..limit import limit_diagonal, limit_kernel
 from ..network import Layers, Network
-from ..network.adjoint import Term
+from ..network.adjoint import State, Term
 from ..network.tangent import TangentFeatures, kernel_block
 from .limit_solution import LimitFit, limit_kernel_rows
 
@@ -93,23 +94,31 @@ def observed(posterior: Posterior, variance: np.ndarray, exponents: np.ndarray |
     return np.hypot(taken_back(np.sqrt(variance), exponents), np.sqrt(posterior.noises))
 
 
-def spanning_arrays(tangent: TangentFeatures) -> dict[str, np.ndarray]:
-    """Return the Jacobian's factors as plain arrays; the network, which a model has, aside."""
+def spanning_arrays(tangent: TangentFeatures) -> dict[str, Any]:
+    """Return the Jacobian's factors as plain values; the network, which a model has, aside."""
     layers = tangent.layers
-    arrays = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
-    for number, (left, right) in enumerate(tangent.terms):
-        arrays[f"left_{number}"] = left
-        if right is not None:
-            arrays[f"right_{number}"] = right
+    arrays: dict[str, Any] = {"X": layers.X, "Phi": layers.Phi, "Z": layers.Z}
+    for number, (left, state, own) in enumerate(tangent.terms):
+        arrays |= {f"left_{number}": left, f"state_{number}": state.value}
+        if own is not None:
+            arrays[f"right_{number}"] = own
     return arrays
 
 
-def spanning_features(network: Network, arrays: dict[str, np.ndarray]) -> TangentFeatures:
+def spanning_features(network: Network, arrays: dict[str, Any]) -> TangentFeatures:
     """Return what `spanning_arrays` was made from."""
-    Z = arrays["Z"]
-    reached = EquilibriumResult(Z, 0, np.zeros(len(Z)), Status.CONVERGED, solver="", n_products=0.0)
+    layers = Layers(arrays["X"], arrays["Phi"], arrays["Z"])
     terms, number = [], 0
     while f"left_{number}" in arrays:
-        terms.append(Term(arrays[f"left_{number}"], arrays.get(f"right_{number}")))
+        own = arrays.get(f"right_{number}")
+        if f"state_{number}" in arrays:
+            state = State(arrays[f"state_{number}"])
+        elif own is None:  # saved by 0.1, which held the state itself instead of its name
+            state = State.ZERO
+        elif np.isinf(network.depth):
+            state = State.Z
+        else:
+            state = State.PHI if np.array_equal(own, layers.Phi) else State.OWN
+        terms.append(Term(arrays[f"left_{number}"], state, own if state is State.OWN else None))
         number += 1
-    return TangentFeatures(network, Layers(arrays["X"], arrays["Phi"], Z, reached), tuple(terms))
+    return TangentFeatures(network, layers, tuple(terms))

@@ -28,6 +28,8 @@ Where ReLU has a kink its derivative is taken as 0, so a unit that is exactly 0 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from enum import Enum
 from itertools import product
 from math import isfinite, sqrt
 from typing import NamedTuple
@@ -36,12 +38,18 @@ import numpy as np
 
 from .._numerics.blocks import BLOCK_ENTRIES, equal_blocks
 from .._numerics.norms import row_norms
-from ..equilibrium import solve_adjoint
-from ..equilibrium.recursion import layer_states
+from ..equilibrium import EquilibriumOptions, solve_adjoint
+from ..equilibrium.recursion import RECURSION, layer_states
 from .network import Layers, Network, weight_views
 
-# Layers after which most networks no longer change beyond rounding.
-_MANY_LAYERS = 32
+
+class State(Enum):
+    """The state on the right of a `Term`."""
+
+    ZERO = "zero"  # z_0
+    PHI = "Phi"  # z_1
+    Z = "Z"  # the equilibrium
+    OWN = "own"  # that of another layer, which the term holds
 
 
 class Term(NamedTuple):
@@ -51,23 +59,33 @@ class Term(NamedTuple):
     ----------
     left : (k, n, m) array
         λ; the sum over all terms, Λ, is the derivative by φ.
-    right : (n, m) array or None
-        z; None for z_0 = 0.
+    state : State
+        What z is.
+    own : (n, m) array or None
+        z, where it is none of the `Layers`.
     """
 
     left: np.ndarray
-    right: np.ndarray | None
+    state: State
+    own: np.ndarray | None = None
+
+    def right(self, layers: Layers) -> np.ndarray | None:
+        """Return z, (n, m), given the layers of the same rows; None for z_0 = 0."""
+        return {State.ZERO: None, State.PHI: layers.Phi, State.Z: layers.Z, State.OWN: self.own}[self.state]
+
+    def take(self, rows) -> Term:
+        """Return the term of a subset of the rows."""
+        return Term(self.left[:, rows], self.state, None if self.own is None else self.own[rows])
 
 
 def adjoint_terms(
     network: Network,
     layers: Layers,
     B: np.ndarray,
+    options: EquilibriumOptions,
     *,
-    tol: float,
-    solver: str = "auto",
-    max_iter: int = 500,
     start: Sequence[Term] | None = None,
+    norm_bound: float | None = None,
 ) -> tuple[Term, ...]:
     """Return the derivatives of Bᵀz by A and φ.
 
@@ -79,11 +97,13 @@ def adjoint_terms(
         Its forward pass on n rows.
     B : (k, n, m) or (k, m) array
         Right-hand sides; the same for every row where they have no axis of rows.
-    tol, solver, max_iter
-        As in `sk_implicit.equilibrium.solve_adjoint`. At finite depth, layers are put together where the
-        derivatives stay within ``tol``, relative to those of the last layer.
+    options : EquilibriumOptions
+        By which solver, how accurately and how long. At finite depth, layers are put together where the
+        derivatives stay within its ``tol``, relative to those of the last layer.
     start : sequence of Term or None
         Those of a network nearby, as a warm start.
+    norm_bound : float or None
+        What ‖sA‖₂ is known to be at most.
 
     Returns
     -------
@@ -91,15 +111,14 @@ def adjoint_terms(
         One at an equilibrium: the adjoint equilibria and Z. At most one for each layer at finite depth.
     """
     if isfinite(network.depth):
-        return _layer_terms(network, layers, B, tol)
+        return _layer_terms(network, layers, B, options.tol)
     Lambda = np.empty((len(B), *layers.Z.shape), dtype=layers.Z.dtype)
     for c, rows in product(range(len(B)), equal_blocks(*layers.Z.shape)):
         Lambda[c, rows] = solve_adjoint(
             network.operator, B[c] if B.ndim == 2 else B[c, rows], layers.Z[rows] > 0,
-            gamma=network.gamma, solver=solver, tol=tol, max_iter=max_iter,
-            Z0=None if start is None else start[0].left[c, rows],
+            **asdict(options), Z0=None if start is None else start[0].left[c, rows], norm_bound=norm_bound,
         ).solution  # fmt: skip
-    return (Term(Lambda, layers.Z),)
+    return (Term(Lambda, State.Z),)
 
 
 def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) -> tuple[Term, ...]:
@@ -114,12 +133,15 @@ def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) ->
 
     def term(layer: int) -> Term:
         if layer not in terms:
-            right = None if layer == 1 else Phi if layer == 2 else np.zeros_like(Phi)
-            terms[layer] = Term(np.zeros((len(B), n, m), dtype), right)
+            left = np.zeros((len(B), n, m), dtype)
+            if layer > 2:
+                terms[layer] = Term(left, State.OWN, np.zeros_like(Phi))
+            else:
+                terms[layer] = Term(left, State.ZERO if layer == 1 else State.PHI)
         return terms[layer]
 
     term(depth)
-    for rows in equal_blocks(n, m * min(depth, _MANY_LAYERS)):
+    for rows in equal_blocks(n, m * min(depth, RECURSION.many_layers)):
         states = [np.zeros_like(Phi[rows]), *layer_states(network.operator, Phi[rows], depth)]
         last = len(states) - 1  # all further ones are equal to this one
         top = states[min(depth - 1, last)]
@@ -139,9 +161,9 @@ def _layer_terms(network: Network, layers: Layers, B: np.ndarray, tol: float) ->
                 below = min(layer - 1, last)
                 joins = np.all(sizes * distances[below] <= within)
                 term(depth if joins else layer).left[c, rows] += scaled
-        for layer, (_, right) in terms.items():
-            if right is not None and layer > 2:
-                right[rows] = states[min(layer - 1, last)]
+        for layer, (_, _, own) in terms.items():
+            if own is not None:
+                own[rows] = states[min(layer - 1, last)]
     return tuple(terms[layer] for layer in sorted(terms, reverse=True))
 
 
@@ -192,18 +214,26 @@ def pull_back(
     return theta
 
 
-def vjp_at(network: Network, layers: Layers, C: np.ndarray, **options) -> tuple[np.ndarray, tuple[Term, ...]]:
+def vjp_at(
+    network: Network,
+    layers: Layers,
+    C: np.ndarray,
+    options: EquilibriumOptions,
+    *,
+    start: Sequence[Term] | None = None,
+    norm_bound: float | None = None,
+) -> tuple[np.ndarray, tuple[Term, ...]]:
     """Return Jᵀ C without the Jacobian's factors, and the adjoint of C U it took: one solve.
 
     Parameters
     ----------
     network, layers, C
         As in `pull_back`.
-    **options
-        Those of `adjoint_terms`.
+    options, start, norm_bound
+        As in `adjoint_terms`.
     """
-    terms = adjoint_terms(network, layers, (C @ network.U)[None], **options)
-    return pull_back(network, layers, C, ((term.left[0], term.right) for term in terms)), terms
+    terms = adjoint_terms(network, layers, (C @ network.U)[None], options, start=start, norm_bound=norm_bound)
+    return pull_back(network, layers, C, ((term.left[0], term.right(layers)) for term in terms)), terms
 
 
 Factors = Sequence[tuple[np.ndarray, np.ndarray]]

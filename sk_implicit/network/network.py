@@ -28,7 +28,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import inf, isfinite, sqrt
 from numbers import Integral
@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._numerics.spectral import operator_norm
-from ..equilibrium import EquilibriumOperator, EquilibriumResult, solve
+from ..equilibrium import EquilibriumOperator, EquilibriumOptions, EquilibriumResult, solve
 from ..equilibrium.recursion import recur
 
 INITS = ("gaussian", "bernoulli")
@@ -77,18 +77,15 @@ class Layers:
         Augmented inputs.
     Phi, Z : (n, m) arrays
         Feature map, and equilibrium or last layer.
-    result : EquilibriumResult
-        How the equilibrium was reached.
     """
 
     X: np.ndarray
     Phi: np.ndarray
     Z: np.ndarray
-    result: EquilibriumResult
 
     def take(self, rows) -> Layers:
         """Return the same layers for a subset of the rows."""
-        return Layers(self.X[rows], self.Phi[rows], self.Z[rows], self.result)
+        return Layers(self.X[rows], self.Phi[rows], self.Z[rows])
 
     def out_of_range(self) -> np.ndarray:
         """Mark rows that are too large to train on, (n,): the kernel holds products of four entries of Z."""
@@ -122,7 +119,7 @@ class Network:
     def from_theta(cls, theta: np.ndarray, shape: Shape, gamma: float, depth: float = inf) -> Network:
         """View a flat vector (A, W, U and V one after the other, row by row) as a network."""
         network = cls(*weight_views(theta, shape), gamma=gamma, depth=depth)
-        network.__dict__["theta"] = theta
+        network.theta = theta  # not a copy of its views
         return network
 
     def astype(self, dtype) -> Network:
@@ -172,14 +169,35 @@ class Network:
         Phi = np.asarray(X @ (self.W / self.W.dtype.type(sqrt(self.shape.m))).T)
         return np.maximum(Phi, 0, out=Phi)
 
-    def forward(self, X, *, tol: float, solver: str = "auto", max_iter: int = 500, Z0=None) -> Layers:
-        """Compute feature map and equilibrium of the rows of X; at finite depth, exactly its layers."""
+    def forward(
+        self, X, options: EquilibriumOptions, *, Z0: np.ndarray | None = None, norm_bound: float | None = None
+    ) -> tuple[Layers, EquilibriumResult]:
+        """Compute feature map and equilibrium of the rows of X; at finite depth, exactly its layers.
+
+        Parameters
+        ----------
+        X : (n, p) array or CSR array
+            Augmented inputs.
+        options : EquilibriumOptions
+            By which solver, how accurately and how long; not read at finite depth.
+        Z0 : (n, m) array or None
+            Where the equilibrium is searched from; zero by default.
+        norm_bound : float or None
+            What ‖sA‖₂ is known to be at most.
+
+        Returns
+        -------
+        layers : Layers
+            X, Φ and Z.
+        result : EquilibriumResult
+            How Z was reached, row by row.
+        """
         Phi = self.feature_map(X)
         if isfinite(self.depth):
             result = recur(self.operator, Phi, int(self.depth))
-            return Layers(X, Phi, result.solution, result)
-        result = solve(self.operator, Phi, gamma=self.gamma, solver=solver, tol=tol, max_iter=max_iter, Z0=Z0)
-        return Layers(X, Phi, result.solution, result)
+        else:
+            result = solve(self.operator, Phi, **asdict(options), Z0=Z0, norm_bound=norm_bound)
+        return Layers(X, Phi, result.solution), result
 
     def output(self, layers: Layers) -> np.ndarray:
         """Return F = Z Uᵀ + Φ Vᵀ, (n, k)."""

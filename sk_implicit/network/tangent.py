@@ -29,7 +29,8 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._numerics.blocks import equal_blocks
-from .adjoint import Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, pull_back
+from ..equilibrium import EquilibriumOptions
+from .adjoint import State, Term, adjoint_terms, gram_by_columns, pairs_are_cheaper, pull_back
 from .network import Layers, Network, weight_views
 
 
@@ -52,12 +53,18 @@ class TangentFeatures:
     terms: tuple[Term, ...]
 
     @classmethod
-    def at(cls, network, layers, *, tol, solver="auto", max_iter=500, start=None) -> TangentFeatures:
-        """Solve for the adjoints, warm-started from those of a nearby network if given."""
-        terms = adjoint_terms(
-            network, layers, network.U, tol=tol, solver=solver, max_iter=max_iter,
-            start=None if start is None else start.terms,
-        )  # fmt: skip
+    def at(
+        cls,
+        network: Network,
+        layers: Layers,
+        options: EquilibriumOptions,
+        *,
+        start: TangentFeatures | None = None,
+        norm_bound: float | None = None,
+    ) -> TangentFeatures:
+        """Solve for the adjoints (see `adjoint_terms`), from those of a nearby network if given."""
+        near = None if start is None else start.terms
+        terms = adjoint_terms(network, layers, network.U, options, start=near, norm_bound=norm_bound)
         return cls(network, layers, terms)
 
     @property
@@ -71,9 +78,10 @@ class TangentFeatures:
         return self.layers.Z.dtype
 
     @property
-    def inner_terms(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The terms in which A is met: all but that of the first layer."""
-        return [(left, right) for left, right in self.terms if right is not None]
+    def inner_terms(self) -> list[tuple[np.ndarray, np.ndarray, State]]:
+        """The terms in which A is met, all but that of the first layer: λ, z, and which state z is."""
+        factors = ((term.left, term.right(self.layers), term.state) for term in self.terms)
+        return [(left, right, state) for left, right, state in factors if right is not None]
 
     def adjoint(self, c: int) -> np.ndarray:
         """Return Λ^c, (n, m)."""
@@ -87,15 +95,8 @@ class TangentFeatures:
 
     def take(self, rows) -> TangentFeatures:
         """Return the Jacobian's factors for a subset of the rows."""
-        layers = self.layers.take(rows)
-        # what is one array stays one, so that products with it are made once
-        shared = {id(self.layers.Z): layers.Z, id(self.layers.Phi): layers.Phi, id(None): None}
-
-        def taken(right):
-            return shared[id(right)] if id(right) in shared else right[rows]
-
-        terms = tuple(Term(left[:, rows], taken(right)) for left, right in self.terms)
-        return TangentFeatures(self.network, layers, terms)
+        terms = tuple(term.take(rows) for term in self.terms)
+        return TangentFeatures(self.network, self.layers.take(rows), terms)
 
     def E(self, c: int) -> np.ndarray:
         """Return E^c = G ∘ (Λ^c + v_c), (n, m)."""
@@ -110,9 +111,8 @@ class TangentFeatures:
         return theta
 
     def _vjp(self, C: np.ndarray) -> np.ndarray:
-        return pull_back(
-            self.network, self.layers, C, ((_combined(left, C), right) for left, right in self.terms)
-        )
+        terms = ((_combined(term.left, C), term.right(self.layers)) for term in self.terms)
+        return pull_back(self.network, self.layers, C, terms)
 
     def jvp(self, theta: np.ndarray) -> np.ndarray:
         """Return J θ, (n, k), for a flat weight vector θ."""
@@ -126,13 +126,13 @@ class TangentFeatures:
         XdW *= layers.Phi > 0
         XdW /= sqrt(network.shape.m)
         F += XdW @ network.V.T
-        for left, right in self.terms:
-            moved = XdW
+        for term in self.terms:
+            moved, right = XdW, term.right(layers)
             if right is not None:
                 moved = right @ dA.T
                 moved *= network.s
                 moved += XdW
-            F += np.matmul(left.swapaxes(0, 1), moved[:, :, None])[:, :, 0]
+            F += np.matmul(term.left.swapaxes(0, 1), moved[:, :, None])[:, :, 0]
         return F
 
     def kernel_diagonal(self) -> np.ndarray:
@@ -158,8 +158,8 @@ class TangentFeatures:
 
     def _inner_squares(self, c: int, rows: slice) -> np.ndarray:
         """Return ‖Σ λ zᵀ‖² of some rows, the sum over all inner terms of output c."""
-        left = np.stack([left[c, rows] for left, _ in self.inner_terms], axis=1)  # (n, terms, m)
-        right = np.stack([right[rows] for _, right in self.inner_terms], axis=1)
+        left = np.stack([left[c, rows] for left, _, _ in self.inner_terms], axis=1)  # (n, terms, m)
+        right = np.stack([right[rows] for _, right, _ in self.inner_terms], axis=1)
         if left.shape[1] <= left.shape[2]:  # inner products of pairs of terms; else the matrices themselves
             return np.einsum("nst,nst->n", left @ left.swapaxes(1, 2), right @ right.swapaxes(1, 2))
         derivative = left.swapaxes(1, 2) @ right
@@ -235,23 +235,23 @@ def _without_W(
     inner, inner2 = left.inner_terms, right.inner_terms
     alike = sum(c == c2 for c, c2 in outputs)
     symmetric = right is left and alike == len(outputs)
-    outer = {id(rows.Z): (rows.Z, columns.Z), id(rows.Phi): (rows.Phi, columns.Phi)} if alike else {}
+    outer = {State.Z: (rows.Z, columns.Z), State.PHI: (rows.Phi, columns.Phi)} if alike else {}
 
     def of_outputs(c, c2):
-        terms = [(scaled[c], z) for scaled, z in inner]
-        return terms, terms if symmetric else [(scaled[c2], z) for scaled, z in inner2]
+        terms = [(scaled[c], z) for scaled, z, _ in inner]
+        return terms, terms if symmetric else [(scaled[c2], z) for scaled, z, _ in inner2]
 
     if pairs_are_cheaper(*of_outputs(*outputs[0])):
         K = np.zeros((len(rows.Z), len(columns.Z)), dtype=rows.Z.dtype)
-        for number, (scaled, z) in enumerate(inner):
-            for number2, (scaled2, z2) in enumerate(inner2):
+        for number, (scaled, z, state) in enumerate(inner):
+            for number2, (scaled2, z2, state2) in enumerate(inner2):
                 if symmetric and number2 < number:
                     continue  # the transpose was added
                 part = _sum_of_grams((scaled[c], scaled2[c2]) for c, c2 in outputs)
                 part *= left.network.s**2
-                if id(z) in outer and z2 is outer[id(z)][1]:
+                if state is state2 and state in outer:  # Z Zᵀ or Φ Φᵀ, made once
                     part += alike
-                    del outer[id(z)]
+                    del outer[state]
                 part *= _gram(z, z2)
                 K += part
                 if symmetric and number2 > number:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..equilibrium import EquilibriumOptions
 from ..models import NetworkModel
 from ..models.network_model import missed_rows
 from ..network import Network
@@ -105,9 +106,9 @@ def _require_same_equilibria(model: NetworkModel, network: Network, loop: Loop) 
             "inputs, which is what its ONNX graph would compute. Fit it with a smaller gamma."
         )
     tol = model.tolerance(network.A.dtype)
-    layers = network.forward(X, tol=tol, solver=model.solver)
+    layers, result = network.forward(X, EquilibriumOptions(model.solver, tol))
     apart = np.linalg.norm(found - layers.Z, axis=1) > _APART * np.linalg.norm(layers.Z, axis=1)
-    others = np.count_nonzero(apart & ~missed_rows(layers.result, tol))  # of missed rows, predict warns
+    others = np.count_nonzero(apart & ~missed_rows(result, tol))  # of missed rows, predict warns
     if others:
         raise ValueError(
             f"{_equilibria(network)} are not the only ones: for {others} of {n} random inputs, plain "

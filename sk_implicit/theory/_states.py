@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from .._estimator.validate import unlearnt_inputs, validated_rows
+from ..equilibrium import EquilibriumOptions
 from ..inputs.rows import distinct_rows
 from ..models import FittedModel, NetworkModel, fitted_model
 from ..network import Network, Shape, draw_network, units
@@ -87,14 +88,14 @@ def tangent_features(
     network: Network, X, *, tol: float | None = None, near: TangentFeatures | None = None
 ) -> TangentFeatures:
     """Solve for the equilibrium and the adjoints; ``near`` has those of a network nearby, to start from."""
-    tol = _TOL[np.dtype(network.A.dtype)] if tol is None else tol
-    layers = network.forward(X, tol=tol, Z0=None if near is None else near.layers.Z)
-    if not layers.result.converged:
+    options = EquilibriumOptions(tol=_TOL[np.dtype(network.A.dtype)] if tol is None else tol)
+    layers, result = network.forward(X, options, Z0=None if near is None else near.layers.Z)
+    if not result.converged:
         raise ValueError(
-            f"The equilibrium was not reached for every row ({layers.result.status.message}); without it "
+            f"The equilibrium was not reached for every row ({result.status.message}); without it "
             "there is no tangent kernel. Is the network well-posed? See sk_implicit.theory.well_posedness."
         )
-    return TangentFeatures.at(network, layers, tol=tol, start=near)
+    return TangentFeatures.at(network, layers, options, start=near)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from .lbfgs import LBFGS
 from .lm import LevenbergMarquardt
 from .messages import message
 from .objective import Objective
-from .records import History, Progress, Status, TrainingState
+from .records import History, Progress, TrainingState, TrainingStatus
 
 # Adding a solver: its file, and its line here. A factory is given the estimator's settings.
 SOLVERS: dict[str, Callable[..., Solver]] = {
@@ -26,8 +26,8 @@ __all__ = [
     "Objective",
     "Progress",
     "Solver",
-    "Status",
     "TrainingState",
+    "TrainingStatus",
     "message",
     "train",
 ]

@@ -8,7 +8,6 @@ the epoch before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from ..network.adjoint import vjp_at
 from .driver import NoStep
 from .gradient_descent import check_range, evaluate_projected, has_diverged
 from .objective import Objective, Point
-from .records import Status
+from .records import TrainingStatus
 
 # The defaults of the paper, as in scikit-learn's MLPRegressor.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -71,7 +70,7 @@ class Adam:
             gradient, _ = objective.gradient(point)
             # divided by its own size, as Adam does, rounding errors would lead away from a minimum
             if gradient @ gradient <= np.finfo(gradient.dtype).eps * point.value:
-                raise NoStep(Status.CONVERGED)
+                raise NoStep(TrainingStatus.CONVERGED)
         shuffling = np.random.RandomState(0)
         shuffling.set_state(state.shuffling)
         n = len(objective.Y)
@@ -85,30 +84,29 @@ class Adam:
                 network = objective.start.with_theta(theta)
                 gradient = self._gradient(objective, network, rows, Z)
                 if not np.isfinite(gradient).all():
-                    raise NoStep(Status.DIVERGED)
+                    raise NoStep(TrainingStatus.DIVERGED)
                 n_updates += 1
                 _update(theta, gradient, first, second, n_updates, self.learning_rate)
                 check_range(theta)
         new = evaluate_projected(objective, theta, point)
         if has_diverged(objective, new):
-            raise NoStep(Status.DIVERGED)
+            raise NoStep(TrainingStatus.DIVERGED)
         state = AdamState(first, second, n_updates, shuffling.get_state(legacy=False))
         return new, state, self.learning_rate
 
     def _gradient(self, objective: Objective, network: Network, rows, Z):
         """Return the minibatch's estimate of the gradient; Z of its rows is brought up to date."""
-        tol = objective.tolerance(None)
-        options: dict[str, Any] = {"tol": tol, "solver": objective.equilibrium_solver}
+        options = objective.options(objective.tolerance(None))
         # A certified start stays near the certified set. Elsewhere there may be several equilibria, and the
         # one that counts is that of a cold start.
         warm = np.isfinite(objective.max_contraction)
-        layers = network.forward(objective.X[rows], Z0=Z[rows] if warm else None, **options)
+        layers, _ = network.forward(objective.X[rows], options, Z0=Z[rows] if warm else None)
         Z[rows] = layers.Z
         F = network.output(layers) - objective.offset[rows]
         residual = objective.loss.evaluate(objective.Y[rows], F).residual
         share = objective.weights[rows] / objective.total_weight * (len(Z) / len(rows))
         C = (-share[:, None] * residual).astype(residual.dtype, copy=False)
-        gradient, _ = vjp_at(network, layers, C, **options)
+        gradient, _ = vjp_at(network, layers, C, options)
         if objective.alpha > 0:
             gradient += (objective.alpha / objective.total_weight) * (network.theta - objective.start.theta)
         return gradient

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .objective import Objective, Point
-from .records import History, Monitor, Progress, Status, TrainingState
+from .records import History, Monitor, Progress, TrainingState, TrainingStatus
 
 # Relative difference of scores that the tolerance of equilibria may leave.
 _SAME = 1e-2
@@ -49,7 +49,7 @@ class Solver(Protocol):
 class NoStep(Exception):
     """Raised by a solver that cannot go on from where it is."""
 
-    def __init__(self, status: Status):
+    def __init__(self, status: TrainingStatus):
         super().__init__(status.value)
         self.status = status
 
@@ -99,14 +99,14 @@ def train(
         if state.solver_state is None:
             state.solver_state = solver.init(objective, point)
         objective.leave_first()
-        state.status = Status.MAX_ITER
+        state.status = TrainingStatus.MAX_ITER
         for _ in range(max_iter):
             point, ended = _advance(objective, solver, point, state, tol, n_iter_no_change, validate, monitor)
             if ended is not None:
                 state.status = ended
                 break
     except KeyboardInterrupt:
-        state.status = Status.INTERRUPTED
+        state.status = TrainingStatus.INTERRUPTED
     return state
 
 
@@ -115,7 +115,8 @@ def _begin(
 ) -> tuple[TrainingState, Point]:
     """Return the state before the next step, and its point."""
     if previous is not None:
-        if previous.status is Status.DIVERGED:  # the way on is from the best weights, with nothing remembered
+        if previous.status is TrainingStatus.DIVERGED:
+            # the way on is from the best weights, with nothing remembered
             previous.theta, previous.solver_state, previous.n_no_change = previous.best_theta, None, 0
         point = objective.evaluate(previous.theta)
         _rescore(previous, objective, point, validate)
@@ -130,7 +131,7 @@ def _begin(
         best_loss=np.inf,
         equilibrium_residual=np.inf,
         n_no_change=0,
-        status=Status.MAX_ITER,
+        status=TrainingStatus.MAX_ITER,
     )
     _record(state, point, _score(point, validate), np.nan, validate, 0.0)
     return state, point
@@ -138,15 +139,15 @@ def _begin(
 
 def _advance(
     objective, solver, point, state, tol, n_iter_no_change, validate, monitor
-) -> tuple[Point, Status | None]:
+) -> tuple[Point, TrainingStatus | None]:
     """Take a step; return the new point, and the status where training ends with it."""
     small = tol * solver.progress * objective.unit(state.best_loss)
     try:
         point, solver_state, step_size = solver.step(objective, point, state.solver_state)
     except NoStep as failure:
         # At a kink of the loss no step lowers it: an end like any other where steps had become small.
-        settled = failure.status is Status.STALLED and state.history.last_change <= small
-        return point, Status.CONVERGED if settled else failure.status
+        settled = failure.status is TrainingStatus.STALLED and state.history.last_change <= small
+        return point, TrainingStatus.CONVERGED if settled else failure.status
     # An interrupt while the score, or the norm of sA, is computed must leave no trace of the step.
     score, _ = _score(point, validate), point.contraction
     state.solver_state = solver_state
@@ -154,15 +155,15 @@ def _advance(
     _record(state, point, score, step_size, validate, tol if validate else small)
     progress = Progress(state.history.n_iter, state.history, point.network)
     if monitor is not None and monitor(progress):
-        return point, Status.STOPPED
+        return point, TrainingStatus.STOPPED
     if validate is None and objective.resolved(point):
-        return point, Status.CONVERGED
+        return point, TrainingStatus.CONVERGED
     if state.n_no_change < (2 if solver.monotone and validate is None else n_iter_no_change):
         return point, None
     if validate is not None:
-        return point, Status.EARLY_STOPPED
+        return point, TrainingStatus.EARLY_STOPPED
     settled = solver.monotone or _has_settled(state, n_iter_no_change)
-    return point, Status.CONVERGED if settled else Status.DIVERGED
+    return point, TrainingStatus.CONVERGED if settled else TrainingStatus.DIVERGED
 
 
 def _has_settled(state: TrainingState, n_recent: int) -> bool:
@@ -189,7 +190,7 @@ def _rescore(state: TrainingState, objective: Objective, point: Point, validate)
         state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
         state.best_squared_error = best.squared_error
         state.solver_state = None  # what it remembers is of the earlier problem
-        state.equilibrium_residual = float(best.layers.result.residual.max())
+        state.equilibrium_residual = float(best.result.residual.max())
 
 
 def _record(
@@ -208,4 +209,4 @@ def _record(
     if score > state.best_score:
         state.best_score, state.best_theta = score, point.network.theta
         state.best_loss, state.best_squared_error = point.value, point.squared_error
-        state.equilibrium_residual = float(point.layers.result.residual.max())
+        state.equilibrium_residual = float(point.result.residual.max())

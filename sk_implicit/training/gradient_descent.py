@@ -14,11 +14,11 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from .._numerics.spectral import largest_eigenvalue
-from ..network.adjoint import Term
+from ..network.adjoint import State, Term
 from .driver import NoStep
 from .extrapolation import LinearExtrapolation
 from .objective import MAX_CONTRACTION, Objective, Point
-from .records import Status
+from .records import TrainingStatus
 
 # A loss this large means divergence, for that of standardised targets starts at one half: there is no
 # way back at a fixed step.
@@ -61,7 +61,7 @@ class GradientDescent:
         if state.asked != self.learning_rate:  # changed since
             state = self.init(objective, point)
         start = self._adjoints.start()
-        near = None if start is None else (Term(start, point.layers.Z),)
+        near = None if start is None else (Term(start, State.Z),)
         gradient, terms = objective.gradient(point, near=near)
         self._adjoints.add(terms[0].left)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported, not raised
@@ -71,7 +71,7 @@ class GradientDescent:
         new = evaluate_projected(objective, gradient, point, Z0=self._equilibria.start())
         self._equilibria.add(new.layers.Z)
         if has_diverged(objective, new):
-            raise NoStep(Status.DIVERGED)
+            raise NoStep(TrainingStatus.DIVERGED)
         return new, state, state.learning_rate
 
 
@@ -92,7 +92,7 @@ def check_range(theta: np.ndarray) -> None:
     """Raise where weights are so large that their squares have no number."""
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(theta @ theta):
-            raise NoStep(Status.DIVERGED)
+            raise NoStep(TrainingStatus.DIVERGED)
 
 
 def has_diverged(objective: Objective, point: Point) -> bool:

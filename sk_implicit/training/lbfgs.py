@@ -19,7 +19,7 @@ from ..network.adjoint import Term
 from .driver import NoStep
 from .gradient_descent import largest_curvature
 from .objective import Objective, Point
-from .records import Status
+from .records import TrainingStatus
 
 # Pairs that are kept: the default of SciPy's L-BFGS-B.
 MEMORY = 10
@@ -69,7 +69,7 @@ class LBFGS:
         direction = -_inverse_hessian_product(state, gradient)
         slope = float(direction @ gradient)
         if -slope <= RESOLUTION * point.value:
-            raise NoStep(Status.CONVERGED)
+            raise NoStep(TrainingStatus.CONVERGED)
         length = 1.0
         for _ in range(MAX_HALVINGS):
             step = (length * direction).astype(gradient.dtype, copy=False)
@@ -79,7 +79,7 @@ class LBFGS:
                 break
             length /= 2
         else:
-            raise NoStep(Status.STALLED)
+            raise NoStep(TrainingStatus.STALLED)
         change = self.gradient(objective, new) - gradient
         if step @ change > MIN_CURVATURE * np.linalg.norm(step) * np.linalg.norm(change):
             state = LBFGSState(

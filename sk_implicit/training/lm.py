@@ -31,7 +31,7 @@ from scipy.linalg import LinAlgError
 from ..network.tangent import TangentFeatures, mean_diagonal
 from .driver import NoStep
 from .objective import Objective, Point
-from .records import Status, TrainingState
+from .records import TrainingState, TrainingStatus
 from .tangent_system import (
     DENSE_LIMIT,
     DenseSystem,
@@ -168,7 +168,7 @@ class LevenbergMarquardt:
         """Take the best step that is found, and more with the same linearisation where that pays."""
         model = self._linearisation = Linearisation(objective, point, self._linearisation)
         if model.scale == 0 or (not np.any(point.residual) and objective.alpha == 0):
-            raise NoStep(Status.CONVERGED)
+            raise NoStep(TrainingStatus.CONVERGED)
         trial, gain, damping, shift = self._search(objective, point, model, state.damping)
         at_start = objective.loss.quadratic and point.value == objective.first_value
         promised = model.least if at_start else state.promised
@@ -193,7 +193,7 @@ class LevenbergMarquardt:
                 if best is not None:
                     return best
                 if shift >= _SAFE_SHIFT * diagonal:
-                    raise NoStep(Status.CONVERGED)
+                    raise NoStep(TrainingStatus.CONVERGED)
                 damping = _MIN_DAMPING
                 continue
             trial = objective.evaluate(point.network.theta + delta, near=point)
@@ -206,7 +206,7 @@ class LevenbergMarquardt:
                 return best
             damping = max(_RISE * damping, _MIN_DAMPING)
         if best is None:
-            raise NoStep(Status.STALLED)
+            raise NoStep(TrainingStatus.STALLED)
         return best
 
     @staticmethod

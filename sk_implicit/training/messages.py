@@ -7,7 +7,7 @@ import numpy as np
 from ..function_space.penalty import Penalty
 from .adam import AUTO_LEARNING_RATE
 from .lm import shortfall
-from .records import Status, TrainingState
+from .records import TrainingState, TrainingStatus
 
 # Shares of the decrease promised by the linearised start that training may not leave in silence: in any case,
 # and where it explains less of the rows it was shown than the linearised network does of rows left out.
@@ -16,24 +16,24 @@ _MOST_LEFT, _MOST_LEFT_OF_WORSE = 0.5, 0.1
 _FINE = 1e-4
 # What a user is told; `{...}` is filled in. There is nothing to tell of other ends.
 _MESSAGES = {
-    Status.MAX_ITER: (
+    TrainingStatus.MAX_ITER: (
         "Training with solver={solver!r} stopped at max_iter={max_iter} before the loss settled: its "
         "last step still changed it by {change:.1e} of itself (tol={tol:g}). Increase max_iter, "
         "or {again}."
     ),
-    Status.STALLED: (
+    TrainingStatus.STALLED: (
         "Training with solver={solver!r} stopped after {n_iter} steps: no step was found that lowers "
         "the loss and keeps the equilibrium well-posed. The parameters are the best that were reached "
         "(loss {loss:.3e}, contraction {contraction:.3f}). If the contraction is close to 1, use a "
         "smaller gamma or a larger alpha; otherwise the loss is at the limit of the floating-point "
         "precision, and float64 input or a tighter equilibrium_tol gets further."
     ),
-    Status.DIVERGED: (
+    TrainingStatus.DIVERGED: (
         "Training with solver={solver!r} diverged after {n_iter} steps; the best parameters seen were "
         "kept (loss {loss:.3e}, contraction {contraction:.3f}). The learning rate is too large: use "
         "{smaller}. A contraction of 1 or more asks for a smaller gamma, too."
     ),
-    Status.INTERRUPTED: (
+    TrainingStatus.INTERRUPTED: (
         "fit was interrupted after {n_iter} steps; the best parameters seen so far were kept (loss "
         "{loss:.3e}). To go on, {again}."
     ),
@@ -83,7 +83,7 @@ def message(
         Whether the loss is.
     """
     text = _MESSAGES.get(state.status)
-    if state.status is Status.CONVERGED and tol <= _FINE:
+    if state.status is TrainingStatus.CONVERGED and tol <= _FINE:
         if _falls_short(state, penalty):
             text = _FALLS_SHORT
         elif _is_stuck(state, penalty, quadratic):

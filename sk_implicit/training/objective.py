@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..equilibrium import EquilibriumOptions, EquilibriumResult
 from ..function_space.losses import Curvature, Loss, SquaredError
 from ..function_space.penalty import Penalty
 from ..network import Layers, Network
@@ -46,6 +47,8 @@ class Point:
         The weights.
     layers : Layers
         Forward pass on the training rows.
+    result : EquilibriumResult
+        How their equilibria were reached.
     residual : (n, k) array
         −∂ℓ/∂f of every row: y − f for the squared error, y − p for cross-entropy.
     squared_error : float
@@ -56,15 +59,20 @@ class Point:
         The objective, divided likewise.
     norm : Contraction
         ‖sA‖₂, computed when it is asked for.
+    norm_bound : float
+        What it was known to be at most when the equilibria were solved, for the adjoints; infinite where
+        they are to be solved without.
     """
 
     network: Network
     layers: Layers
+    result: EquilibriumResult
     residual: np.ndarray
     squared_error: float
     data_value: float
     value: float
     norm: Contraction
+    norm_bound: float
 
     @property
     def contraction(self) -> float:
@@ -74,7 +82,16 @@ class Point:
     @property
     def usable(self) -> bool:
         """Whether the equilibrium was reached and all is finite."""
-        return bool(self.layers.result.converged and np.isfinite(self.value))
+        return bool(self.result.converged and np.isfinite(self.value))
+
+
+class _Solved(NamedTuple):
+    """A forward pass on the training rows, how it went, and what is known of ‖sA‖₂."""
+
+    layers: Layers
+    result: EquilibriumResult
+    norm: Contraction
+    norm_bound: float
 
 
 class _Start(NamedTuple):
@@ -138,9 +155,12 @@ class Objective:
     def begin(self, Z0: np.ndarray | None = None) -> Point:
         """Solve for the start, from equilibria ``Z0``, and return it; all of it follows when it is needed."""
         network = self.start.with_theta(self.start.theta)  # what it makes of A goes with it
-        layers, norm = self._forward(network, Z0=Z0)
-        offset = network.output(layers) if self.centred else np.zeros_like(self.Y)
-        first = self._assemble(network, layers, norm, offset)
+        solved = self._solved(network, Z0=Z0)
+        offset = np.zeros_like(self.Y)
+        if self.centred:
+            offset = network.output(solved.layers)
+            solved = solved._replace(norm_bound=np.inf)  # adjoints at the start are solved without
+        first = self._assemble(network, solved, offset)
         # a network of finite depth is defined for every A
         certified = first.contraction < MAX_CONTRACTION and np.isinf(self.start.depth)
         self._known = _Start(offset, first.value, self.largest_contraction if certified else np.inf)
@@ -208,6 +228,10 @@ class Objective:
             return max(_START, finest)
         return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
 
+    def options(self, tol: float) -> EquilibriumOptions:
+        """Return what equilibria and adjoints are solved by, to a tolerance."""
+        return EquilibriumOptions(self.equilibrium_solver, tol)
+
     def evaluate(self, theta: np.ndarray, near: Point | None = None, Z0: np.ndarray | None = None) -> Point:
         """Compute the objective at θ.
 
@@ -216,42 +240,43 @@ class Objective:
         """
         theta = theta.astype(self.start.theta.dtype, copy=False)
         network = self.start.with_theta(theta)
-        return self._assemble(network, *self._forward(network, near, Z0), offset=self.offset)
+        return self._assemble(network, self._solved(network, near, Z0), self.offset)
 
-    def _forward(
-        self, network: Network, near: Point | None = None, Z0: np.ndarray | None = None
-    ) -> tuple[Layers, Contraction]:
+    def _solved(self, network: Network, near: Point | None = None, Z0: np.ndarray | None = None) -> _Solved:
         """Solve for the layers of a network, given a point nearby or a start as `evaluate` is."""
         norm = Contraction(network, None if near is None else near.norm)
         if not norm.upper < 1:  # a bound that says nothing
             norm.measure()
-        network.operator.norm_bound = norm.bound
-        certified = norm.bound < 1
+        bound = norm.bound
+        certified = bound < 1
         if not certified:
             Z0 = None  # there may be several equilibria: the one that predictions find, too
         elif Z0 is None and near is not None:
             Z0 = near.layers.Z
-        tol = self.tolerance(near, certified)
-        return network.forward(self.X, tol=tol, solver=self.equilibrium_solver, Z0=Z0), norm
+        options = self.options(self.tolerance(near, certified))
+        layers, result = network.forward(self.X, options, Z0=Z0, norm_bound=bound)
+        return _Solved(layers, result, norm, bound)
 
     def predictions(self, point: Point) -> np.ndarray:
         """Return the predictions of the training rows, less the start's where it is centred, (n, k)."""
         return point.network.output(point.layers) - self.offset
 
-    def _assemble(self, network, layers, norm: Contraction, offset: np.ndarray) -> Point:
+    def _assemble(self, network: Network, solved: _Solved, offset: np.ndarray) -> Point:
         with np.errstate(over="ignore", invalid="ignore"):  # such a point is not usable
-            losses, residual = self.loss.evaluate(self.Y, network.output(layers) - offset)
+            losses, residual = self.loss.evaluate(self.Y, network.output(solved.layers) - offset)
             squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
             data_value = float(self.weights @ losses) / self.total_weight
         penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0
         return Point(
             network=network,
-            layers=layers,
+            layers=solved.layers,
+            result=solved.result,
             residual=residual,
             squared_error=squares / self.total_weight,
             data_value=data_value,
             value=data_value + penalty,
-            norm=norm,
+            norm=solved.norm,
+            norm_bound=solved.norm_bound,
         )
 
     def penalty(self, drift: np.ndarray) -> float:
@@ -287,7 +312,7 @@ class Objective:
         if self.equilibrium_tol is None and not self._is_small:
             tolerance = max(tolerance, tol)
         return TangentFeatures.at(
-            point.network, point.layers, tol=tolerance, start=near, solver=self.equilibrium_solver
+            point.network, point.layers, self.options(tolerance), start=near, norm_bound=point.norm_bound
         )
 
     def vjp(self, point: Point, C: np.ndarray, near: tuple[Term, ...] | None = None):
@@ -303,8 +328,8 @@ class Objective:
             The adjoint of a point nearby, as a warm start.
         """
         return vjp_at(
-            point.network, point.layers, C.astype(self.Y.dtype, copy=False), tol=self.tolerance(point),
-            solver=self.equilibrium_solver, start=near,
+            point.network, point.layers, C.astype(self.Y.dtype, copy=False),
+            self.options(self.tolerance(point)), start=near, norm_bound=point.norm_bound,
         )  # fmt: skip
 
     def gradient(self, point: Point, near: tuple[Term, ...] | None = None):

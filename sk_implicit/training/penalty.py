@@ -39,6 +39,4 @@ def _gaussian_tangent(objective: Objective, output_init: str, rows) -> TangentFe
     if output_init == "zero":
         twin = draw_network(network.shape, network.gamma, np.random.RandomState(0), dtype=network.theta.dtype)
         network = network.with_outputs(twin.U, twin.V)
-    return TangentFeatures.at(
-        network, point.layers.take(rows), tol=objective.tolerance(point), solver=objective.equilibrium_solver
-    )
+    return TangentFeatures.at(network, point.layers.take(rows), objective.options(objective.tolerance(point)))

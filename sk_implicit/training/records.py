@@ -11,7 +11,7 @@ import numpy as np
 from ..network import Network
 
 
-class Status(Enum):
+class TrainingStatus(Enum):
     """How training ended."""
 
     CONVERGED = "converged"
@@ -98,7 +98,7 @@ class TrainingState:
         The largest relative residual of its equilibria on the training rows.
     n_no_change : int
         Steps without improvement, so far.
-    status : Status
+    status : TrainingStatus
         How training ended.
     best_squared_error : float
         The squared error of ``best_theta``.
@@ -112,7 +112,7 @@ class TrainingState:
     best_loss: float
     equilibrium_residual: float
     n_no_change: int
-    status: Status
+    status: TrainingStatus
     best_squared_error: float = float("nan")
 
     def copied(self) -> TrainingState:
