@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, issparse
 from ._numerics.blocks import BLOCK_ENTRIES, slices
 from .inputs.rows import DistinctRows
 from .inputs.scaling import InputScaling
-from .models.limit_solution import LimitFit, LogisticLimit, fit_limit, fit_logistic_limit
+from .models.limit_solution import solve_limit
 from .models.row_blocks import limit_outputs, map_rows
 
 # Fitted attributes that only networks of finite width have, and those that only the limit has.
@@ -70,11 +70,7 @@ class InfiniteWidth:
         target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
         X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
         options: dict[str, Any] = {"gamma": self.gamma, "alpha": self.alpha, "left_out": left_out}
-        fit: LimitFit | LogisticLimit
-        if loss.quadratic:
-            fit = fit_limit(X, Y, weights, **options)
-        else:
-            fit = fit_logistic_limit(X, Y, weights, loss, **options)
+        fit = solve_limit(X, Y, weights, loss, **options)
 
         self._set_limits(rows.X, rows.Y, fit.penalty)
         X_fit = X[fit.landmarks]

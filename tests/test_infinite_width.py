@@ -17,9 +17,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit._numerics import blocks
 from sk_implicit.function_space import ridge
+from sk_implicit.function_space.losses import SquaredError
 from sk_implicit.function_space.ridge import choose_landmarks, fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel, limit_kernel_derivatives
-from sk_implicit.models.limit_solution import fit_limit, limit_kernel_rows
+from sk_implicit.models.limit_solution import limit_kernel_rows, solve_limit
 
 FINITE_ONLY = (
     *("A_", "W_", "U_", "V_", "A_init_", "W_init_", "U_init_", "V_init_", "history_"),
@@ -76,7 +77,7 @@ def test_loo_score_is_that_of_refits_without_each_row():
     X = np.column_stack([X, np.ones(len(X))])
     weights = np.array([1.0, 2, 0.5, *np.ones(12)])
     Y = y[:, None] - np.average(y, weights=weights)
-    fit = fit_limit(X, Y, weights, gamma=0.4, alpha="loo")
+    fit = solve_limit(X, Y, weights, SquaredError(), gamma=0.4, alpha="loo")
     K = limit_kernel(X, gamma=0.4)
     squares = []
     for i in range(15):

@@ -29,19 +29,24 @@ References
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
+from .leave_one_out import LeaveOneOut, kept_share, refined_minimum, weighted_grid
 from .losses import Curvature, Loss
+from .newton import Iterate, NewtonLimits, newton
+from .precondition import congruent, raise_diagonal
 
 # Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
 # share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
 GRID = np.logspace(-7, 3, 21)
 _FIRST, _LEAST_GAIN = 10, 1e-3
-# Newton's method: relative change of the objective that ends it, steps, and halvings of one.
-_TOL, _MAX_ITER, _MAX_HALVINGS = 1e-6, 30, 10
+# Newton's method: the score of a penalty that is one of a grid needs few digits.
+TO_FEW_DIGITS = NewtonLimits(tol=1e-6, max_iter=30, max_halvings=10)
 
 
 class SharedKernelSystem:
@@ -61,10 +66,7 @@ class SharedKernelSystem:
         self.curvature = curvature
         self.P = []
         for scale in curvature.scale.T:
-            T = K * scale
-            T *= scale[:, None]
-            T.flat[:: len(T) + 1] += shift
-            self.P.append(_inverse(T))
+            self.P.append(_inverse(raise_diagonal(congruent(K, scale), shift)))
         if curvature.direction is not None:
             directions = curvature.direction.T
             N = sum(d[:, None] * P * d for d, P in zip(directions, self.P))
@@ -122,38 +124,33 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
     D : (n, k) array
         Predictions of the fit, less ``F0``.
     """
-    C = np.zeros_like(Y)
+    systems: deque[SharedKernelSystem] = deque(maxlen=1)  # that of the last step
+
+    def evaluate(C: np.ndarray) -> Iterate:
+        D = K @ C
+        losses, residual = loss.evaluate(Y, F0 + D)
+        value = float(weights @ losses) + 0.5 * alpha * float(np.sum(C * D))
+        return Iterate(C, D, value, residual)
+
+    def step(here: Iterate) -> np.ndarray:
+        curvature, q = loss.curvature(Y, here.residual, weights)
+        systems.append(SharedKernelSystem(K, curvature, alpha))
+        solved = systems[0].solve(q + curvature.root_t(here.predictions))
+        return curvature.root(solved) - here.coefficients
+
     D = np.zeros_like(Y) if D is None else D
-    value = np.inf
-    for _ in range(_MAX_ITER):
-        residual = loss.evaluate(Y, F0 + D).residual
-        curvature, q = loss.curvature(Y, residual, weights)
-        system = SharedKernelSystem(K, curvature, alpha)
-        step = curvature.root(system.solve(q + curvature.root_t(D))) - C
-        for _ in range(_MAX_HALVINGS):
-            trial = C + step
-            trial_D = K @ trial
-            losses = loss.evaluate(Y, F0 + trial_D).value
-            trial_value = float(weights @ losses) + 0.5 * alpha * float(np.sum(trial * trial_D))
-            if trial_value <= value:
-                break
-            step /= 2
-        else:
-            break
-        converged = value - trial_value <= _TOL * trial_value
-        C, D, value = trial, trial_D, trial_value
-        if converged or loss.quadratic:
-            break
-    k = Y.shape[1]
-    leverage = np.eye(k) - alpha * system.diagonal_blocks()
+    start = Iterate(np.zeros_like(Y), D, np.inf, loss.evaluate(Y, F0 + D).residual)
+    limits = replace(TO_FEW_DIGITS, max_iter=1) if loss.quadratic else TO_FEW_DIGITS
+    end, _ = newton(evaluate, step, start, limits)
+    D, curvature = end.predictions, systems[0].curvature
+    unexplained = alpha * systems[0].diagonal_blocks()  # I − H
     if curvature.direction is not None:
-        leverage -= curvature.direction[:, :, None] * curvature.direction[:, None, :]
-    if left_out is not None:
-        leverage *= (left_out / weights)[:, None, None]
-    residual = loss.evaluate(Y, F0 + D).residual
+        unexplained += curvature.direction[:, :, None] * curvature.direction[:, None, :]
+    share = 1.0 if left_out is None else (left_out / weights)[:, None, None]
+    kept = kept_share(unexplained, share, np.eye(Y.shape[1]))
     # in the coordinates of the system's curvature, one Newton step old at most
-    q = curvature.project(weights[:, None] * residual / curvature.scale)
-    moved = curvature.project(np.linalg.solve(np.eye(k) - leverage, q[..., None])[..., 0]) - q
+    q = curvature.project(weights[:, None] * end.residual / curvature.scale)
+    moved = curvature.project(np.linalg.solve(kept, q[..., None])[..., 0]) - q
     held_out = loss.evaluate(Y, F0 + D - moved / curvature.scale).value
     return float(np.average(held_out, weights=weights)), D
 

@@ -83,6 +83,26 @@ def leave_one_out(
     return ExactLeaveOneOut(*refined_minimum(grid, scores, best), scores, residual)
 
 
+def kept_share(
+    unexplained: np.ndarray, share: np.ndarray | float, one: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Return 1 − u h/w, by which a row's residual is divided when it is left out.
+
+    Written so that it keeps its digits where h is close to 1, and at least ε.
+
+    Parameters
+    ----------
+    unexplained : array
+        1 − h, of any shape; or the matrices I − H of k coupled outputs, (n, k, k).
+    share : array or float
+        u/w, that of its weight which a row loses.
+    one : array or float
+        1; I for matrices, of which only the diagonal is kept from 0.
+    """
+    kept = (1.0 - share) * one + share * unexplained
+    return np.maximum(kept, np.finfo(np.float64).eps, out=kept, where=np.asarray(one, bool))
+
+
 def weighted_grid(grid: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return a grid of penalties, moved to the scale of the weights.
 
@@ -170,9 +190,6 @@ class LeaveOneOutErrors:
         """Yield the weighted residuals √w e of each output, (n, len(penalties))."""
         penalties = penalties / self.unit
         shrink = penalties[:, None] / (self.values + penalties[:, None])  # a/(λ + a), (grid, n)
-        unexplained = (self.Q**2) @ shrink.T  # 1 − h, (n, grid)
-        # 1 − u h/w, written so that it keeps its digits where h is close to 1
-        factor = (1 - self.leave) + self.leave * unexplained
-        factor = np.maximum(factor, np.finfo(np.float64).eps)
+        factor = kept_share((self.Q**2) @ shrink.T, self.leave)
         for projected in self.projected.T:
             yield self.Q @ (shrink * projected).T / factor

@@ -32,6 +32,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from .._numerics.blocks import numbered_blocks, sample_rows
+from .precondition import raise_diagonal
 
 # Rows up to which the system is solved exactly; landmarks that stand for more of them.
 MAX_ROWS = 4000
@@ -176,10 +177,10 @@ def shifted_cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple
     """Factorise K + diag(shift), with a larger shift where rounding asks for it; return both."""
     for power in (None, *range(_MAX_JITTER + 1)):
         raised = shift if power is None else shift + rounding * 10.0**power
-        system = K.copy()
-        system.flat[:: len(K) + 1] += raised
         try:
-            return cholesky(system, lower=True, overwrite_a=True, check_finite=False), raised
+            return cholesky(
+                raise_diagonal(K.copy(), raised), lower=True, overwrite_a=True, check_finite=False
+            ), raised
         except LinAlgError:
             continue
     raise ValueError(

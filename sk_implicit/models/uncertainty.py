@@ -8,27 +8,29 @@ from ..function_space.posterior import Posterior, Rows, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..limit import limit_diagonal, limit_kernel
 from ..network.tangent import TangentFeatures, kernel_block
-from .limit_solution import LimitFit, limit_kernel_rows
+from .limit_solution import LimitSolution, limit_kernel_rows
 
 
 def limit_posterior(
-    fit: LimitFit, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
+    fit: LimitSolution, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
 ) -> Posterior:
     """Return the posterior of the infinitely wide network; the outputs share its kernel.
 
     Parameters
     ----------
-    fit : LimitFit
-        The trained network.
+    fit : LimitSolution
+        The trained network, a ridge regression.
     X, weights, left_out, gamma
-        As in `fit_limit`.
+        As in `solve_limit`.
     """
     kernel = limit_kernel_rows(X, fit.landmarks, gamma)
     diagonal = limit_diagonal(X, gamma=gamma)
     rows = Rows(weights, left_out, fit.landmarks)
-    k = fit.ridge.dual.shape[1]
-    predictions = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
-    return calibrated([fit.ridge.system], predictions, weights)
+    ridge = fit.ridge
+    if ridge is None:
+        raise ValueError("Standard deviations are those of the squared error; got another loss.")
+    predictions = [leave_out(ridge, c, kernel, diagonal, rows) for c in range(fit.dual.shape[1])]
+    return calibrated([ridge.system], predictions, weights)
 
 
 def tangent_posterior(

@@ -26,13 +26,16 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import eigh
 
 from .._numerics.blocks import sample_rows
-from ..function_space.cg import conjugate_gradients
 from ..function_space.losses import Curvature
+from ..function_space.precondition import low_rank_preconditioner
 from ..network.tangent import TangentFeatures, mean_kernel
+from .product_system import ProductSystem
 
 # Landmarks: n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every
 # linearisation, at the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
@@ -49,7 +52,7 @@ _BLOCK = 2048
 
 
 class NystroemFactor:
-    """F with K ≈ F Fᵀ, and the preconditioner it gives for any curvature and shift.
+    """F with K ≈ F Fᵀ (see `function_space.precondition.LowRank`).
 
     Parameters
     ----------
@@ -95,8 +98,8 @@ class NystroemFactor:
             yield slice(start, start + _BLOCK)
 
 
-class NystroemSystem:
-    """Conjugate gradients on products with J and Jᵀ, preconditioned by Nyström's approximation.
+class NystroemSystem(ProductSystem):
+    """Conjugate gradients to a relative duality gap, preconditioned by Nyström's approximation.
 
     Parameters
     ----------
@@ -113,40 +116,16 @@ class NystroemSystem:
     def __init__(
         self, tangent: TangentFeatures, factor: NystroemFactor, rtol: float = RTOL, max_iter: int = MAX_ITER
     ):
-        self.tangent, self.factor, self.rtol, self.max_iter = tangent, factor, rtol, max_iter
-        self.n_products = 0
+        super().__init__(tangent, max_iter)
+        self.factor, self.rtol = factor, rtol
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), to a relative duality gap of ``rtol``²; ratio is 1."""
+    def preconditioner(self, curvature: Curvature, shift: float, ratio: float = 1.0) -> Callable:
+        """Return the map r ↦ M r on (n, k) arrays, M as in the module's head; ratio is 1."""
         assert ratio == 1, "the preconditioner is for weights that all have the same shift"
-        dtype = self.tangent.dtype
+        return low_rank_preconditioner(self.factor, curvature, shift)
+
+    def accept(self, b: np.ndarray, shift: float) -> Callable:
+        """Return whether the duality gap is a fraction ``rtol``² of the loss at most."""
         least = _LEAST * float(np.linalg.norm(b))
-
-        def product(V):
-            self.n_products += 1
-            C = curvature.root(V).astype(dtype, copy=False)
-            return curvature.root_t(self.tangent.jvp(self.tangent.vjp(C))) + shift * V
-
-        def accept(v, residual):
-            return float(np.linalg.norm(residual)) <= max(self.rtol * shift * float(np.linalg.norm(v)), least)
-
-        return conjugate_gradients(product, self.preconditioner(curvature, shift), b, accept, self.max_iter)
-
-    def preconditioner(self, curvature: Curvature, shift: float):
-        """Return the map r ↦ M r on (n, k) arrays, M as in the module's head."""
-        scale = curvature.scale
-        shared = np.array_equal(scale, np.broadcast_to(scale[:, :1], scale.shape))
-        factors = []
-        for column in scale.T[:1] if shared else scale.T:
-            G = self.factor.gram(column)
-            G.flat[:: len(G) + 1] += shift
-            factors.append(cho_factor(G, lower=True, overwrite_a=True, check_finite=False))
-
-        def precondition(R):
-            R = curvature.project(R)
-            inner = self.factor.transposed_times(scale * R)
-            for c in range(R.shape[1]):
-                inner[:, c] = cho_solve(factors[c % len(factors)], inner[:, c], check_finite=False)
-            return curvature.project(R - scale * self.factor.times(inner)) / shift
-
-        return precondition
+        step = self.rtol * shift
+        return lambda v, residual: np.linalg.norm(residual) <= max(step * float(np.linalg.norm(v)), least)

@@ -17,23 +17,24 @@ they go as follows.
 
 Their preconditioner rests on two facts. At the random start the outputs' kernels are equal and the blocks
 between outputs 0, both up to O(1/√m), and training moves them little: one n × n kernel stands for all.
-And with L = diag(ℓ) Π, Π a projection, Π (Λ + t I)⁻¹ Π is close to (Π Λ Π + t I)⁻¹ on the range of Π, with
-Λ = diag(ℓ) (I ⊗ K) diag(ℓ), one block for each output.
+And the projection may stand around the inverse (see `function_space.precondition`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from ..function_space.cg import conjugate_gradients
+from ..function_space.cg import below
 from ..function_space.losses import Curvature
+from ..function_space.precondition import congruent, raise_diagonal, shared_kernel_preconditioner
 from ..network.tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
 from .nystroem import N_LANDMARKS, RTOL, RTOL_OF_CLASSES, NystroemFactor, NystroemSystem
+from .product_system import Key, ProductSystem
 
 # Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
 DENSE_LIMIT = 4000
@@ -63,22 +64,6 @@ class TangentSystem(Protocol):
 
     def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
         """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), K = J D Jᵀ; raise LinAlgError if singular."""
-
-
-class Key(NamedTuple):
-    """What a factorisation was made for."""
-
-    curvature: Curvature
-    shift: float
-    ratio: float
-
-    def is_that_of(self, other: Key | None) -> bool:
-        """Whether a factorisation made for ``other`` serves."""
-        return (
-            other is not None
-            and self[1:] == other[1:]
-            and np.array_equal(self.curvature.scale, other.curvature.scale)
-        )  # the direction follows from the scale
 
 
 class WeighsOutputs:
@@ -128,17 +113,18 @@ class DenseSystem(WeighsOutputs):
             least = self._least_single * ratio * max(1.0, float(np.mean(curvature.scale**2)))
             single = self.K.dtype == np.float32 and shift >= least
             dtype = np.float32 if single else np.float64
-            S = _congruent(self._weighted(ratio, dtype), curvature, dtype)
-            S.flat[:: len(S) + 1] += shift
-            self._factor = cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
+            S = _weighted_by_curvature(self._weighted(ratio, dtype), curvature, dtype)
+            self._factor = cho_factor(
+                raise_diagonal(S, shift), lower=True, overwrite_a=True, check_finite=False
+            )
             self._of = key
         right = b.ravel(order="F").astype(self._factor[0].dtype, copy=False)
         v = cho_solve(self._factor, right, check_finite=False)
         return v.astype(b.dtype, copy=False).reshape(b.shape, order="F")
 
 
-class IterativeSystem(WeighsOutputs):
-    """Conjugate gradients on products with J and Jᵀ.
+class IterativeSystem(WeighsOutputs, ProductSystem):
+    """Conjugate gradients to a relative residual, preconditioned by one kernel for all outputs.
 
     Parameters
     ----------
@@ -151,57 +137,17 @@ class IterativeSystem(WeighsOutputs):
     """
 
     def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL):
-        self.tangent, self.kernel, self.rtol = tangent, kernel, rtol
-        self.n_products = 0
-        self._precondition: Callable | None = None
-        self._of: Key | None = None
+        super().__init__(tangent, _MAX_ITER)
+        self.kernel, self.rtol = kernel, rtol
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), with K = J D Jᵀ."""
-        key = Key(curvature, shift, ratio)
-        if not key.is_that_of(self._of):
-            kernel = self.kernel
-            if ratio != 1:
-                kernel = kernel + (ratio - 1) * self.of_outputs
-            self._precondition = shared_preconditioner(kernel, curvature, shift)
-            self._of = key
-        dtype, n_inner = self.tangent.dtype, self.tangent.network.shape.n_inner
+    def preconditioner(self, curvature: Curvature, shift: float, ratio: float = 1.0) -> Callable:
+        """Return Π (Λ + shift I)⁻¹ Π as a function of (n, k) arrays."""
+        kernel = self.kernel if ratio == 1 else self.kernel + (ratio - 1) * self.of_outputs
+        return shared_kernel_preconditioner(kernel, curvature, shift)
 
-        def product(V):
-            self.n_products += 1
-            theta = self.tangent.vjp(curvature.root(V).astype(dtype, copy=False))
-            theta[n_inner:] *= ratio
-            return curvature.root_t(self.tangent.jvp(theta)) + shift * V
-
-        limit = self.rtol * np.linalg.norm(b)
-
-        def accept(_, residual):
-            return np.linalg.norm(residual) <= limit
-
-        return conjugate_gradients(product, self._precondition, b, accept, _MAX_ITER)
-
-
-def shared_preconditioner(K: np.ndarray, curvature: Curvature, shift: float) -> Callable:
-    """Return Π (diag(ℓ)(I ⊗ K)diag(ℓ) + shift I)⁻¹ Π as a function of (n, k) arrays.
-
-    One factorisation for each output, or a single one where they share ℓ.
-    """
-    scale = curvature.scale
-    shared = np.array_equal(scale, np.broadcast_to(scale[:, :1], scale.shape))
-    factors = []
-    for column in scale.T[:1] if shared else scale.T:
-        S = K * column
-        S *= column[:, None]
-        S.flat[:: len(S) + 1] += shift
-        factors.append(cho_factor(S, lower=True, overwrite_a=True, check_finite=False))
-
-    def precondition(V):
-        if shared:
-            return curvature.project(cho_solve(factors[0], V, check_finite=False))
-        solved = [cho_solve(factor, V[:, c], check_finite=False) for c, factor in enumerate(factors)]
-        return curvature.project(np.stack(solved, axis=1))
-
-    return precondition
+    def accept(self, b: np.ndarray, shift: float) -> Callable:
+        """Return whether the residual is small beside b."""
+        return below(self.rtol, b)
 
 
 def tangent_system(
@@ -259,11 +205,10 @@ def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dty
     return np.dtype(np.float32 if inexact or noisy else dtype)
 
 
-def _congruent(K: np.ndarray, curvature: Curvature, dtype) -> np.ndarray:
+def _weighted_by_curvature(K: np.ndarray, curvature: Curvature, dtype) -> np.ndarray:
     """Return LᵀKL, (k n, k n)."""
     scale = curvature.scale.ravel(order="F").astype(dtype)
-    S = K * scale
-    S *= scale[:, None]
+    S = congruent(K, scale)
     if curvature.direction is not None:
         n, k = curvature.scale.shape
         direction = curvature.direction.T.astype(dtype)
