@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sk_implicit import ImplicitReLUKernel, ImplicitReLURegressor
-from sk_implicit.function_space.posterior import LeftOut, Rows, calibrate, leave_out
+from sk_implicit.function_space.posterior import LeftOut, LeftOutRows, calibrate, leave_out
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel
 from sk_implicit.models.limit_solution import limit_kernel_rows
@@ -94,7 +94,7 @@ def test_left_out_rows_are_those_of_refits(landmarks, cells):
     kernel = limit_kernel_rows(X, landmarks, 0.4)
     diagonal = limit_diagonal(X, gamma=0.4)
     unit = np.minimum(weights, 1.0) if cells else weights
-    rows = Rows(weights, unit, landmarks)
+    rows = LeftOutRows(weights, unit, landmarks)
     left_out = leave_out(fit_ridge(kernel, landmarks, y[:, None], weights, a), 0, kernel, diagonal, rows)
     # a landmark is one without its row, too: it is not asked
     asked = np.arange(12) if len(landmarks) == 12 else np.setdiff1d(np.arange(12), landmarks)

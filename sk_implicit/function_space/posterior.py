@@ -101,7 +101,7 @@ class LeftOut(NamedTuple):
     weights: np.ndarray
 
 
-class Rows(NamedTuple):
+class LeftOutRows(NamedTuple):
     """Training rows: weights w, what each loses when it is left out, u, and which are landmarks."""
 
     weights: np.ndarray
@@ -110,7 +110,12 @@ class Rows(NamedTuple):
 
 
 def leave_out(
-    fit: RidgeFit, c: int, kernel: Kernel, diagonal: np.ndarray, rows: Rows, excess: np.ndarray | float = 0.0
+    fit: RidgeFit,
+    c: int,
+    kernel: Kernel,
+    diagonal: np.ndarray,
+    rows: LeftOutRows,
+    excess: np.ndarray | float = 0.0,
 ) -> LeftOut:
     """Return what each row's prediction is without it, for one output; see the module's head.
 
@@ -124,7 +129,7 @@ def leave_out(
         The kernel between training rows and landmarks, as in `fit_ridge`.
     diagonal : (n,) array
         k(x, x) of the training rows.
-    rows : Rows
+    rows : LeftOutRows
         The rows.
     excess : (n,) array or 0
         What the residuals of the predictions are beyond those of the ridge regression.

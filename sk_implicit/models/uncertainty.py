@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..function_space.posterior import Posterior, Rows, calibrated, leave_out
+from ..function_space.posterior import LeftOutRows, Posterior, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..limit import limit_diagonal, limit_kernel
 from ..network.tangent import TangentFeatures, kernel_block
@@ -25,7 +25,7 @@ def limit_posterior(
     """
     kernel = limit_kernel_rows(X, fit.landmarks, gamma)
     diagonal = limit_diagonal(X, gamma=gamma)
-    rows = Rows(weights, left_out, fit.landmarks)
+    rows = LeftOutRows(weights, left_out, fit.landmarks)
     ridge = fit.ridge
     if ridge is None:
         raise ValueError("Standard deviations are those of the squared error; got another loss.")
@@ -57,7 +57,7 @@ def tangent_posterior(
     """
     targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
     landmarks = choose_landmarks(len(weights))
-    rows = Rows(weights, left_out, landmarks)
+    rows = LeftOutRows(weights, left_out, landmarks)
     spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
     systems, predictions = [], []
     for c in range(residual.shape[1]):
