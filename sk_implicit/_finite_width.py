@@ -135,7 +135,7 @@ class FiniteWidth(Prediction):
         if relevance is not None and relevance @ relevance < _LEAST_VARIATION:
             return X.dtype
         n, shape = X.shape[0], training.start.shape
-        inexact = by_iteration(n, shape.k, exact=self._loss(training.target).quadratic)
+        inexact = by_iteration(n, shape.k, exact=self._loss(training.target).constant_curvature)
         penalty /= float(weights.mean())  # large weights leave less of it
         return precision(n, shape.m, penalty, X.dtype, inexact=inexact)
 
@@ -271,7 +271,7 @@ class FiniteWidth(Prediction):
         warning = message(
             state, training.penalty, solver=self.solver, max_iter=self.max_iter, tol=self.tol,
             contraction=self.contraction_, warm_start=self.warm_start, learning_rate=self.learning_rate,
-            quadratic=self._loss(training.target).quadratic,
+            linear_promise=self._loss(training.target).linear_promise,
         )  # fmt: skip
         if warning is not None:
             warn(warning, ConvergenceWarning)

@@ -336,7 +336,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     def _loss(self, target) -> Loss:
         """Return the loss that training minimises."""
-        return SquaredError() if self.loss == "squared_error" else CrossEntropy(target.mean)
+        return SquaredError() if self.loss == "squared_error" else CrossEntropy(target.origin)
 
     def _strata(self, Y):
         """Return the classes of the rows, or None where some has too few of them to be split."""

@@ -13,7 +13,7 @@ from sk_implicit.function_space.losses import CrossEntropy, SquaredError
 from sk_implicit.function_space.newton import fit_newton
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_kernel
-from sk_implicit.models.limit_solution import SOFTENING, limit_kernel_rows, solve_limit
+from sk_implicit.models.limit_solution import limit_kernel_rows, solve_limit
 
 
 def problem(k, n=40, noise=0.4):
@@ -91,10 +91,10 @@ def test_separable_rows_have_a_fit_without_a_penalty():
     fit = solve_limit(X, Y, np.ones(40), loss, gamma=0.4, alpha=0.0)
     assert np.isfinite(fit.dual).all()
     # softened targets are met: log-odds of log((1 − ε/2)/(ε/2)) for every row, and their entropy is left
-    rare = SOFTENING / 2
+    rare = loss.softening / 2
     assert abs(fit.losses[-1] + rare * np.log(rare) + (1 - rare) * np.log1p(-rare)) < 1e-3
     F = limit_kernel(X, gamma=0.4)[:, fit.landmarks] @ fit.dual + loss.base
-    assert_allclose(F * (2 * Y - 1), np.log(2 / SOFTENING - 1), rtol=0.02)
+    assert_allclose(F * (2 * Y - 1), np.log(2 / loss.softening - 1), rtol=0.02)
 
 
 # --------------------------------------------------------------- the estimator

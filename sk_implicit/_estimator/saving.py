@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, issparse
 from ..function_space.penalty import Penalty
 from ..inputs.encoding import PiecewiseLinear
 from ..inputs.scaling import InputScaling
-from ..inputs.targets import ClassScaling, TargetScaling
+from ..inputs.targets import ClassScaling, Targets, TargetScaling
 from ..network import Network, Shape
 from ..training import History, Status, TrainingState
 from ..training.adam import AdamState
@@ -34,7 +34,7 @@ class FitState:
 
     Attributes
     ----------
-    inputs, target : InputScaling, and TargetScaling or ClassScaling
+    inputs, target : InputScaling, Targets
         Scales measured on the first training rows.
     start : Network
         The network before the first step, θ₀.
@@ -51,7 +51,7 @@ class FitState:
     """
 
     inputs: InputScaling
-    target: TargetScaling | ClassScaling
+    target: Targets
     start: Network
     solver: str
     settings: dict[str, Any]

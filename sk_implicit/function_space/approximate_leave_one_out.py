@@ -140,7 +140,7 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
 
     D = np.zeros_like(Y) if D is None else D
     start = Iterate(np.zeros_like(Y), D, np.inf, loss.evaluate(Y, F0 + D).residual)
-    limits = replace(TO_FEW_DIGITS, max_iter=1) if loss.quadratic else TO_FEW_DIGITS
+    limits = replace(TO_FEW_DIGITS, max_iter=1) if loss.constant_curvature else TO_FEW_DIGITS
     end, _ = newton(evaluate, step, start, limits)
     D, curvature = end.predictions, systems[0].curvature
     unexplained = alpha * systems[0].diagonal_blocks()  # I − H

@@ -21,8 +21,9 @@ so L = √w (diag √p)(I − √p √pᵀ), a scaling after a projection, and q
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
@@ -32,6 +33,8 @@ from scipy.special import log_softmax
 _LEAST_PROBABILITY = 0.1
 # Probabilities count as this much at least in the curvature: its inverse root keeps its digits.
 _LEAST_CURVATURE = 1e-12
+# Share of the loss expected of new rows below which what training rows still gain says nothing of them.
+_SHARE = 0.01
 
 
 class Evaluation(NamedTuple):
@@ -72,40 +75,86 @@ class Curvature:
         return self.project(self.scale * V)
 
 
-class Loss(Protocol):
-    """What training needs of a loss."""
+class Loss(ABC):
+    """What training needs of a loss ℓ that is convex in the predictions.
 
-    @property
-    def quadratic(self) -> bool:
-        """Whether the curvature is the same for all predictions."""
+    A loss of its own defines the methods without a body. The others have answers that serve for any loss,
+    and are overridden where one is known to be better.
 
-    @property
-    def largest_curvature(self) -> float:
-        """Bound of the eigenvalues of ∂²ℓ/∂f² over all f."""
+    Attributes
+    ----------
+    constant_curvature : bool
+        Whether ∂²ℓ/∂f² is the same for all predictions. Newton's method then ends after one step: the limit
+        is a ridge regression, leave-one-out has a closed form, and steps are worth many digits.
+    first_damping : float
+        Levenberg-Marquardt's first damping where a rejected step costs as much as any, relative to the mean
+        of diag K. Larger ones waste steps, smaller ones are rejected more often.
+    """
 
-    def n_terms(self, k: int) -> int:
-        """Return the number of terms a row's loss is a sum of, by which values are divided."""
+    constant_curvature: ClassVar[bool] = False
+    first_damping: ClassVar[float] = 0.05
 
+    @abstractmethod
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
-        """Return value and residual of every row."""
+        """Return value and residual of every row; values are not negative."""
 
+    @abstractmethod
     def curvature(self, Y: np.ndarray, residual: np.ndarray, weights: np.ndarray):
         """Return the `Curvature` and the residual in its coordinates, (n, k)."""
 
+    @abstractmethod
+    def largest_curvature(self, Y: np.ndarray) -> float:
+        """Return a bound of the eigenvalues of ∂²ℓ/∂f² over the predictions that training comes by.
+
+        It fixes the step of gradient descent.
+        """
+
+    @abstractmethod
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether residuals this small leave nothing to train on."""
 
-
-@dataclass(frozen=True, slots=True)
-class SquaredError:
-    """ℓ = ½ ‖y − f‖², summed over outputs."""
-
-    quadratic = True
-    largest_curvature = 1.0
+    @property
+    def linear_promise(self) -> bool:
+        """Whether one step reaches what it promises, where features do not move: less is a shortfall."""
+        return self.constant_curvature
 
     def n_terms(self, k: int) -> int:
-        """Return k: the loss is a mean over outputs."""
+        """Return the number of terms a row's loss is a sum of, by which values are divided: one an output."""
         return k
+
+    def unit(self, value: float, first_value: float, explained: float) -> float:
+        """Return what a change of the objective is measured by, where the end of training is decided.
+
+        Parameters
+        ----------
+        value, first_value : float
+            The objective, and that of the start.
+        explained : float
+            Share of the start's loss that is explained of rows left out; 1 where it is not known.
+
+        Returns
+        -------
+        unit : float
+            The objective itself, or a hundredth of what is to be expected of new rows if that is more: below,
+            what training rows still gain says nothing of others.
+        """
+        return max(value, _SHARE * (1 - explained) * first_value)
+
+    def softened(self, Y: np.ndarray) -> np.ndarray:
+        """Return the targets that the infinitely wide network is trained on."""
+        return Y
+
+
+@dataclass(frozen=True, slots=True)
+class SquaredError(Loss):
+    """ℓ = ½ ‖y − f‖², summed over outputs."""
+
+    constant_curvature = True
+    first_damping = 0.5  # from a random start to thousands of residuals an undamped step goes far too far
+
+    def largest_curvature(self, Y: np.ndarray) -> float:
+        """Return 1."""
+        return 1.0
 
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
         """Return ½ ‖y − f‖² and y − f."""
@@ -123,21 +172,33 @@ class SquaredError:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """ℓ = −Σ_c y_c log p_c with p = softmax(f + base); with one output, y in [0, 1] and the sigmoid.
 
     Attributes
     ----------
     base : (k,) array
         Constant added to the predictions: the log-odds of the classes before anything is learned.
+    softening : float
+        ε: for the infinitely wide network, a row's class has the probability 1 − ε + ε/k of k classes, the
+        others ε/k ([1]_, section 7, with ε = 0.001). Rows that are easy to tell apart then end at finite
+        log-odds, all at about the same, instead of being driven as far as the penalty allows, and the penalty
+        that leave-one-out chooses can be small enough for the others.
+    unit_share : float
+        What a change of the objective is measured by, as a share of the start's value: below a hundredth of
+        the start's, a tenth of the objective itself is nothing that predictions would show.
+
+    References
+    ----------
+    .. [1] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna, "Rethinking the Inception architecture
+       for computer vision", CVPR 2016, arXiv:1512.00567.
     """
 
     base: np.ndarray
+    softening: float = 1e-3
+    unit_share: float = 0.125
 
-    quadratic = False
-
-    @property
-    def largest_curvature(self) -> float:
+    def largest_curvature(self, Y: np.ndarray) -> float:
         """Return ¼ with one output and ½ with several (D. Böhning, Ann. Inst. Stat. Math. 44, 1992)."""
         return 0.25 if len(self.base) == 1 else 0.5
 
@@ -173,6 +234,14 @@ class CrossEntropy:
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether every target has a probability of 1 to a few digits."""
         return mean_squared_residual <= 1e-8
+
+    def unit(self, value: float, first_value: float, explained: float) -> float:
+        """Return a share of the start's value."""
+        return self.unit_share * first_value
+
+    def softened(self, Y: np.ndarray) -> np.ndarray:
+        """Return probabilities that are neither 0 nor 1."""
+        return Y + self.softening * (1 / max(Y.shape[1], 2) - Y)
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from .losses import Loss
 
 # Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
 MAX_ROWS = 2000
-# The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
+# The same for a loss that is whose curvature changes, which takes k inversions of a matrix for every penalty
 # that is tried and every step of Newton's method: rows³ · k stays below this.
 _MAX_INVERSION = 1e8
 
@@ -41,7 +41,7 @@ class Penalty:
 
 def most_rows(loss: Loss, k: int) -> int:
     """Return the most rows that the penalty of a problem with k outputs is chosen on."""
-    return MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
+    return MAX_ROWS if loss.constant_curvature else int(np.cbrt(_MAX_INVERSION / k))
 
 
 def best_penalty(
@@ -67,7 +67,7 @@ def best_penalty(
     losses, residual = loss.evaluate(Y, F0)
     choice: LeaveOneOut
     in_range = None
-    if loss.quadratic:
+    if loss.constant_curvature:
         choice = exact = leave_one_out(K, residual, weights, left_out)
         losses = np.mean(residual**2, axis=1)
         in_range = keeps_to_range(Y, exact.residual, weights)

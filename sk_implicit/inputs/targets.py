@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+
+class Targets(Protocol):
+    """What takes targets to the network's scale and predictions back; a frozen record of arrays."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """What is added to the network's outputs, (k,)."""
+
+    @property
+    def scale(self) -> np.ndarray:
+        """By what they are multiplied before, (k,)."""
+
+    @property
+    def origin(self) -> np.ndarray:
+        """What is predicted, on the user's scale, where the network's outputs are 0, (k,)."""
+
+    def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
+        """Return the targets as the network sees them, (n, k), or raise ValueError if they have no number."""
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return predictions on the user's scale, in the precision of ``F``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +72,11 @@ class TargetScaling:
         scaled = (Y - self.mean) / self.scale
         return np.ascontiguousarray(scaled, dtype=dtype)
 
+    @property
+    def origin(self) -> np.ndarray:
+        """The mean."""
+        return self.mean
+
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return predictions on the user's scale, in the precision of ``F``."""
         return (F * self.scale + self.mean).astype(F.dtype, copy=False)
@@ -86,3 +114,12 @@ class ClassScaling:
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the indicators, (n, k)."""
         return np.ascontiguousarray(Y, dtype=dtype)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The log-odds of the classes, or the logarithms of their shares."""
+        return self.mean
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return log-odds, or logarithms up to a common constant, in the precision of ``F``."""
+        return (F + self.mean).astype(F.dtype, copy=False)

@@ -1,15 +1,4 @@
-r"""The infinitely wide network, trained to convergence: ridge regression or Newton's method on its kernel.
-
-The targets of classes are softened: a row's class has the probability 1 − ε + ε/k of k classes, the others
-ε/k ([1]_, section 7, with ε = 0.001). Rows that are easy to tell apart then end at finite log-odds, all at
-about the same, instead of being driven as far as the penalty allows, and the penalty that leave-one-out
-chooses can be small enough for the others.
-
-References
-----------
-.. [1] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna, "Rethinking the Inception architecture for
-   computer vision", CVPR 2016, arXiv:1512.00567.
-"""
+"""The infinitely wide network, trained to convergence: ridge regression or Newton's method on its kernel."""
 
 from __future__ import annotations
 
@@ -23,9 +12,6 @@ from ..function_space.newton import fit_newton
 from ..function_space.penalty import Penalty, best_penalty, most_rows
 from ..function_space.ridge import Kernel, RidgeFit, choose_landmarks, fit_ridge
 from ..limit import limit_diagonal, limit_kernel
-
-# ε: how far targets are softened.
-SOFTENING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +50,7 @@ def solve_limit(
     X : (n, p) array or CSR array
         Augmented and scaled inputs.
     Y : (n, k) array
-        Targets on the network's scale; indicators of classes are softened here.
+        Targets on the network's scale; those of classes are softened here (`Loss.softened`).
     weights : (n,) array
         Positive sample weights.
     loss : Loss
@@ -78,12 +64,11 @@ def solve_limit(
     left_out : (n,) array or None
         How much of its weight a row loses in leave-one-out, None for all of it.
     """
-    if not loss.quadratic:
-        Y = Y + SOFTENING * (1 / max(Y.shape[1], 2) - Y)
+    Y = loss.softened(Y)
     landmarks = choose_landmarks(len(Y))
     kernel = limit_kernel_rows(X, landmarks, gamma)
     penalty = limit_penalty(X, Y, weights, loss, gamma=gamma, alpha=alpha, left_out=left_out)
-    if not loss.quadratic:
+    if not loss.constant_curvature:
         dual, losses = fit_newton(kernel, landmarks, Y, weights, loss, penalty.absolute)
         n_terms = loss.n_terms(Y.shape[1])
         return LimitSolution(dual, landmarks, penalty, [value / n_terms for value in losses])

@@ -115,4 +115,4 @@ def largest_curvature(objective: Objective, point: Point) -> float:
     order = point.residual.size
     operator = LinearOperator((order, order), matvec=product, dtype=point.residual.dtype)
     value, _ = largest_eigenvalue(operator, tol=1e-8)
-    return objective.loss.largest_curvature * value
+    return objective.loss.largest_curvature(objective.Y) * value

@@ -8,7 +8,7 @@ squared error L = √W and q = √w ∘ (y − f)). The damped problem
 
 has as many unknowns as the network has weights, but its solution lies in the span of the n k rows of J
 and of d. Predictions are linear in U and V: only A and W, whose steps move equilibria and kinks, need the
-damping, μ_j = μ, and next to none is left for U and V where the loss is quadratic. However large μ, there is
+damping, μ_j = μ, and next to none is left for U and V where its curvature stays. However large μ, there is
 thus a step that fits the outputs to the features as they are. With t = a + μ, t_j = a + μ_j, D = diag(t/t_j)
 and ω = a/t the optimality conditions give (normal equations, then the push-through identity)
 
@@ -33,7 +33,6 @@ from .driver import NoStep
 from .objective import Objective, Point
 from .records import Status, TrainingState
 from .tangent_system import (
-    DENSE_LIMIT,
     DenseSystem,
     IterativeSystem,
     TangentSystem,
@@ -53,10 +52,6 @@ _LEAST_GAIN = 0.1
 _LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
 # Beyond this ratio the linearisation serves for further steps.
 _LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
-# The first damping for many rows, where a rejected step costs as much as any: from a random start to
-# thousands of residuals an undamped step goes far too far. The second is for a loss that is not quadratic,
-# whose curvature vanishes as the rows are learnt.
-_FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES = 0.5, 0.05
 # Accuracy of the Jacobian, relative: a step that is off by as much is nearly as good.
 _ACCURACY = 3e-2
 # Least weight, relative to the mean, with which a row counts for the unit of the damping.
@@ -77,7 +72,7 @@ class LMState:
         μ, relative to the mean of diag K times the geometric mean of the weights.
     promised : float
         The objective that the network linearised at its start predicts for its first step, undamped in most
-        problems: what training would reach if features did not move. NaN for a loss that is not quadratic.
+        problems: what training would reach if features did not move. NaN for a loss whose curvature changes.
     """
 
     damping: float = 0.0
@@ -126,10 +121,12 @@ class Linearisation:
     def propose(self, objective: Objective, point: Point, shift: float) -> tuple[np.ndarray, float]:
         """Return the step from a point with this linearisation, and the objective it predicts."""
         if self._system is None:
-            self._system = tangent_system(self.tangent, self._previous, exact=objective.loss.quadratic)
+            self._system = tangent_system(
+                self.tangent, self._previous, exact=objective.loss.constant_curvature
+            )
             self._previous = None
         curvature, q = objective.curvature(point)
-        linear = objective.loss.quadratic and self._system.weighs_outputs
+        linear = objective.loss.constant_curvature and self._system.weighs_outputs
         ratio = self._ratio(objective, shift) if linear else 1.0
         outputs = slice(objective.start.shape.n_inner, None)
         drift = point.network.theta - objective.start.theta
@@ -170,7 +167,7 @@ class LevenbergMarquardt:
         if model.scale == 0 or (not np.any(point.residual) and objective.alpha == 0):
             raise NoStep(Status.CONVERGED)
         trial, gain, damping, shift = self._search(objective, point, model, state.damping)
-        at_start = objective.loss.quadratic and point.value == objective.first_value
+        at_start = objective.loss.linear_promise and point.value == objective.first_value
         promised = model.least if at_start else state.promised
         if gain > _LINEAR_GAIN and model.factorised:
             trial = self._correct(objective, trial, model, shift)
@@ -243,9 +240,8 @@ def shortfall(state: TrainingState) -> float:
 def _first_damping(objective: Objective) -> float:
     """Return the first damping: 0 where systems are solved exactly and a rejected step costs little."""
     n, k = objective.Y.shape
-    if objective.loss.quadratic:
-        return _FIRST_DAMPING if n > DENSE_LIMIT else 0.0
-    return _FIRST_DAMPING_OF_CLASSES if by_iteration(n, k, exact=False) else 0.0
+    costly = by_iteration(n, k, exact=objective.loss.constant_curvature)
+    return objective.loss.first_damping if costly else 0.0
 
 
 def _next_damping(damping: float, gain: float, rejected: bool, fall: float) -> float:

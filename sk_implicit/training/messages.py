@@ -65,7 +65,7 @@ _LEAST_SCORE, _LEAST_EXPLAINED = 0.1, 0.5
 
 def message(
     state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float,
-    warm_start: bool, learning_rate: float | str = "auto", quadratic: bool = True,
+    warm_start: bool, learning_rate: float | str = "auto", linear_promise: bool = True,
 ) -> str | None:  # fmt: skip
     """Return the warning that is due, or None.
 
@@ -79,14 +79,14 @@ def message(
         Parameters of the estimator.
     contraction : float
         ‖sA‖₂ of the network that is kept.
-    quadratic : bool
-        Whether the loss is.
+    linear_promise : bool
+        That of the loss.
     """
     text = _MESSAGES.get(state.status)
     if state.status is Status.CONVERGED and tol <= _FINE:
         if _falls_short(state, penalty):
             text = _FALLS_SHORT
-        elif _is_stuck(state, penalty, quadratic):
+        elif _is_stuck(state, penalty, linear_promise):
             text = _STUCK
     if text is None:
         return None
@@ -109,12 +109,14 @@ def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
     return left > _MOST_LEFT or (penalty.score is not None and explained < penalty.score)
 
 
-def _is_stuck(state: TrainingState, penalty: Penalty, quadratic: bool) -> bool:
+def _is_stuck(state: TrainingState, penalty: Penalty, linear_promise: bool) -> bool:
     """Whether training explains far less than leave-one-out does, where nothing was promised by the start.
 
-    That is so for a loss that is not quadratic, and where not even a first step was taken.
+    That is so for a loss without such a promise, and where not even a first step was taken.
     """
-    if penalty.score is None or penalty.score < _LEAST_SCORE or (quadratic and state.history.n_iter > 0):
+    if penalty.score is None or penalty.score < _LEAST_SCORE:
+        return False
+    if linear_promise and state.history.n_iter > 0:
         return False
     return _explained(state) < _LEAST_EXPLAINED * penalty.score
 

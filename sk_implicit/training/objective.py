@@ -29,8 +29,6 @@ MAX_CONTRACTION = 0.999
 _RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
 # What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
 _UNCERTIFIED = 1e-10
-# Share of the loss expected of new rows below which what training rows still gain says nothing of them.
-_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +207,8 @@ class Objective:
         return 0.5 * self.alpha * float(drift @ drift) / self.total_weight
 
     def unit(self, value: float) -> float:
-        """Return what a change of ``value`` is measured by.
-
-        That is itself, or a hundredth of what is to be expected of new rows, where that is known and more.
-        Cross-entropy has a unit of its own, an eighth of the start's value: below a hundredth of the start's,
-        a tenth of itself is nothing that predictions would show.
-        """
-        if not self.loss.quadratic:
-            return 0.125 * self.first_value
-        return max(value, _SHARE * (1 - self.explained) * self.first_value)
+        """Return what a change of ``value`` is measured by (see `Loss.unit`)."""
+        return self.loss.unit(value, self.first_value, self.explained)
 
     def admits(self, point: Point) -> bool:
         """Whether a point is usable and stays within the well-posed set."""

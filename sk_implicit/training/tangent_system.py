@@ -11,7 +11,7 @@ D = ϱ for U and V and 1 for the others: K plus (ϱ − 1)(ΦΦᵀ + ZZᵀ) in e
 
 Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by it through
 J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT` rows, and for
-a loss that is not quadratic, they go as far as a duality gap and as `training.nystroem` says: a
+a loss whose curvature changes, they go as far as a duality gap and as `training.nystroem` says: a
 curvature that will have changed after the step is not worth more. For several outputs of the squared error
 they go as follows.
 
@@ -47,7 +47,7 @@ _FEW_LANDMARKS = 200
 SMALL = 20_000
 # float32 serves from this penalty on (relative; rounding errors are about 6e-8 n).
 _SINGLE_PENALTY = 1e-3
-# Conjugate gradients: relative residual and most iterations for a loss that is quadratic.
+# Conjugate gradients: relative residual and most iterations where the curvature stays.
 _RTOL, _MAX_ITER = 1e-6, 500
 
 
