@@ -89,10 +89,13 @@ class Loss(ABC):
     first_damping : float
         Levenberg-Marquardt's first damping where a rejected step costs as much as any, relative to the mean
         of diag K. Larger ones waste steps, smaller ones are rejected more often.
+    unit_share : float
+        See `unit`. The larger, the sooner training ends.
     """
 
     constant_curvature: ClassVar[bool] = False
     first_damping: ClassVar[float] = 0.05
+    unit_share: ClassVar[float] = 0.125
 
     @abstractmethod
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
@@ -135,10 +138,11 @@ class Loss(ABC):
         Returns
         -------
         unit : float
-            The objective itself, or a hundredth of what is to be expected of new rows if that is more: below,
-            what training rows still gain says nothing of others.
+            A share of the start's value, `unit_share`: of noisy targets most of the objective may be left in
+            the end, and a tenth of what is left below a hundredth of the start's is nothing that predictions
+            would show.
         """
-        return max(value, _SHARE * (1 - explained) * first_value)
+        return self.unit_share * first_value
 
     def softened(self, Y: np.ndarray) -> np.ndarray:
         """Return the targets that the infinitely wide network is trained on."""
@@ -170,6 +174,13 @@ class SquaredError(Loss):
         """Whether residuals are down to rounding errors of the targets' precision."""
         return mean_squared_residual <= (1e4 * np.finfo(dtype).eps) ** 2
 
+    def unit(self, value: float, first_value: float, explained: float) -> float:
+        """Return the objective itself, or a hundredth of what is to be expected of new rows if that is more.
+
+        Below, what training rows still gain says nothing of others.
+        """
+        return max(value, _SHARE * (1 - explained) * first_value)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossEntropy(Loss):
@@ -184,9 +195,6 @@ class CrossEntropy(Loss):
         others ε/k ([1]_, section 7, with ε = 0.001). Rows that are easy to tell apart then end at finite
         log-odds, all at about the same, instead of being driven as far as the penalty allows, and the penalty
         that leave-one-out chooses can be small enough for the others.
-    unit_share : float
-        What a change of the objective is measured by, as a share of the start's value: below a hundredth of
-        the start's, a tenth of the objective itself is nothing that predictions would show.
 
     References
     ----------
@@ -196,7 +204,6 @@ class CrossEntropy(Loss):
 
     base: np.ndarray
     softening: float = 1e-3
-    unit_share: float = 0.125
 
     def largest_curvature(self, Y: np.ndarray) -> float:
         """Return ¼ with one output and ½ with several (D. Böhning, Ann. Inst. Stat. Math. 44, 1992)."""
@@ -234,10 +241,6 @@ class CrossEntropy(Loss):
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether every target has a probability of 1 to a few digits."""
         return mean_squared_residual <= 1e-8
-
-    def unit(self, value: float, first_value: float, explained: float) -> float:
-        """Return a share of the start's value."""
-        return self.unit_share * first_value
 
     def softened(self, Y: np.ndarray) -> np.ndarray:
         """Return probabilities that are neither 0 nor 1."""
