@@ -121,7 +121,7 @@ class FiniteWidth(Prediction):
                 training.penalty = choose_penalty(objective, self.alpha, self.output_init)
         else:
             objective = build(training.penalty.relative)
-        objective.alpha = training.penalty.absolute
+        objective.penalty = training.penalty.absolute
         if training.penalty.score is not None:
             objective.explained = training.penalty.score
         return objective

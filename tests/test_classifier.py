@@ -46,7 +46,7 @@ def goal(k, n=7, m=12, alpha=0.7, seed=0):
     start = draw_network(Shape(m, 4, k), 0.4, rng)
     loss = CrossEntropy(np.linspace(-0.5, 0.5, k))
     weights = rng.uniform(0.3, 3, n)
-    return Objective(X, Y, weights, start, alpha=alpha, loss=loss, equilibrium_tol=1e-13)
+    return Objective(X, Y, weights, start, penalty=alpha, loss=loss, equilibrium_tol=1e-13)
 
 
 def jacobian(objective, point):
@@ -83,8 +83,8 @@ def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k, monkeypatch
         B[np.ix_(rows_of_i, rows_of_i)] = objective.weights[i] * hessian
     scale = np.average(np.mean(np.sum(J**2, axis=1).reshape(k, n), axis=0), weights=objective.weights)
     scale *= np.prod(objective.weights) ** (1 / n)
-    normal = J.T @ B @ J + (objective.alpha + mu * scale) * np.eye(J.shape[1])
-    right = J.T @ (objective.weights[:, None] * point.residual).ravel(order="F") - objective.alpha * drift
+    normal = J.T @ B @ J + (objective.penalty + mu * scale) * np.eye(J.shape[1])
+    right = J.T @ (objective.weights[:, None] * point.residual).ravel(order="F") - objective.penalty * drift
     delta = np.linalg.solve(normal, right)
     assert_allclose(new.network.theta - point.network.theta, delta, atol=1e-7 * np.abs(delta).max())
 

@@ -37,7 +37,7 @@ def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, unit, monk
     """min over δ of Σ w (r − Jδ)² + a ‖d + δ‖² + Σ μ_j δ_j², by its normal equations in weight space."""
     monkeypatch.setattr(lm, "_MAX_CORRECTIONS", 0)
     alpha *= unit
-    goal = objective(m=10, n=7, k=k, alpha=alpha, weights=unit * uneven(7), tol=1e-14)
+    goal = objective(m=10, n=7, k=k, penalty=alpha, weights=unit * uneven(7), tol=1e-14)
     drift = 0.05 * np.random.RandomState(0).standard_normal(goal.start.theta.size)
     point = goal.evaluate(goal.start.theta + drift)
     new, _, used = LevenbergMarquardt().step(goal, point, LMState(damping))
@@ -115,9 +115,9 @@ def test_one_output_needs_one_product_in_the_iterative_system():
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_training_by_conjugate_gradients_follows_training_by_factorisation(k, monkeypatch):
-    dense = run(objective(k=k, alpha=0.3), "lm", max_iter=5)
+    dense = run(objective(k=k, penalty=0.3), "lm", max_iter=5)
     monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 0)
-    iterative = run(objective(k=k, alpha=0.3), "lm", max_iter=5)
+    iterative = run(objective(k=k, penalty=0.3), "lm", max_iter=5)
     assert_allclose(iterative.history.loss, dense.history.loss, rtol=1e-4)
 
 
@@ -126,7 +126,7 @@ def test_contradictory_rows_without_penalty_are_fitted_by_their_mean():
     goal = objective(n=8)
     X = np.vstack([goal.X, goal.X[:2]])
     Y = np.vstack([goal.Y, goal.Y[:2] + 1])
-    goal = type(goal)(X, Y, np.ones(10), goal.start, alpha=0.0)
+    goal = type(goal)(X, Y, np.ones(10), goal.start, penalty=0.0)
     state = run(goal, "lm", max_iter=20, tol=1e-10)
     residual = goal.evaluate(state.best_theta).residual
     assert state.status in (Status.CONVERGED, Status.STALLED)
@@ -221,9 +221,11 @@ def test_a_step_that_gains_little_is_tried_shorter():
     noise = np.random.RandomState(1).standard_normal((40, 1))
 
     def undamped(size):
-        scaled = type(goal)(goal.X, size * noise, goal.weights, goal.start, alpha=1e-3, equilibrium_tol=1e-12)
+        scaled = type(goal)(
+            goal.X, size * noise, goal.weights, goal.start, penalty=1e-3, equilibrium_tol=1e-12
+        )
         point = scaled.first
-        delta, predicted = lm.Linearisation(scaled, point, None).propose(scaled, point, scaled.alpha)
+        delta, predicted = lm.Linearisation(scaled, point, None).propose(scaled, point, scaled.penalty)
         trial = scaled.evaluate(scaled.start.theta + delta, near=point)
         gain = (point.value - trial.value) / (point.value - predicted)
         return scaled, trial, gain if scaled.admits(trial) else -1.0
@@ -265,9 +267,9 @@ def test_a_fit_that_falls_far_short_of_its_linearisation_says_so():
 
 
 def test_shortfall_compares_with_what_the_first_linearisation_predicts():
-    goal = objective(m=30, n=40, alpha=0.1, tol=1e-12)
+    goal = objective(m=30, n=40, penalty=0.1, tol=1e-12)
     model = lm.Linearisation(goal, goal.first, None)
-    _, promised = model.propose(goal, goal.first, goal.alpha)
+    _, promised = model.propose(goal, goal.first, goal.penalty)
     state = run(goal, "lm", max_iter=3)
     assert state.solver_state.promised == pytest.approx(promised, rel=1e-9)
     start = goal.first_value

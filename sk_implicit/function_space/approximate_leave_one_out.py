@@ -97,7 +97,7 @@ class SharedKernelSystem:
         return blocks
 
 
-def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left_out=None):
+def leave_one_out_loss(K, Y, F0, weights, loss: Loss, penalty: float, D=None, left_out=None):
     """Return the approximate leave-one-out loss of the linearised network.
 
     Parameters
@@ -110,7 +110,7 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
         Positive sample weights.
     loss : Loss
         The loss ℓ.
-    alpha : float
+    penalty : float
         The penalty a, absolute.
     D : (n, k) array or None
         Predictions less ``F0`` for a penalty nearby, where the fit starts from.
@@ -129,12 +129,12 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
     def evaluate(C: np.ndarray) -> Iterate:
         D = K @ C
         losses, residual = loss.evaluate(Y, F0 + D)
-        value = float(weights @ losses) + 0.5 * alpha * float(np.sum(C * D))
+        value = float(weights @ losses) + 0.5 * penalty * float(np.sum(C * D))
         return Iterate(C, D, value, residual)
 
     def step(here: Iterate) -> np.ndarray:
         curvature, q = loss.curvature(Y, here.residual, weights)
-        systems.append(SharedKernelSystem(K, curvature, alpha))
+        systems.append(SharedKernelSystem(K, curvature, penalty))
         solved = systems[0].solve(q + curvature.root_t(here.predictions))
         return curvature.root(solved) - here.coefficients
 
@@ -143,7 +143,7 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
     limits = replace(TO_FEW_DIGITS, max_iter=1) if loss.constant_curvature else TO_FEW_DIGITS
     end, _ = newton(evaluate, step, start, limits)
     D, curvature = end.predictions, systems[0].curvature
-    unexplained = alpha * systems[0].diagonal_blocks()  # I − H
+    unexplained = penalty * systems[0].diagonal_blocks()  # I − H
     if curvature.direction is not None:
         unexplained += curvature.direction[:, :, None] * curvature.direction[:, None, :]
     share = 1.0 if left_out is None else (left_out / weights)[:, None, None]

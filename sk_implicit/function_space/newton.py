@@ -127,7 +127,7 @@ def newton(
 
 
 def fit_newton(
-    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, loss: Loss, a: float
+    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, loss: Loss, penalty: float
 ) -> tuple[np.ndarray, list[float]]:
     """Return C, (p, k), and the objective per unit of weight after each step.
 
@@ -137,30 +137,30 @@ def fit_newton(
         As in `ridge.fit_ridge`.
     loss : Loss
         The loss ℓ, convex in the predictions.
-    a : float
+    penalty : float
         The penalty, absolute.
     """
     factor, V = _features(kernel, landmarks, len(Y))
     unit = float(weights.mean())  # a common factor of weights and penalty changes nothing
-    weights, a = weights / unit, a / unit
-    a = max(a, _LEAST_PENALTY * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
+    weights, penalty = weights / unit, penalty / unit
+    penalty = max(penalty, _LEAST_PENALTY * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
     total = float(weights.sum())
 
     def evaluate(beta: np.ndarray) -> Iterate:
         F = V @ beta
         losses, residual = loss.evaluate(Y, F)
-        value = (float(weights @ losses) + 0.5 * a * float(np.sum(beta**2))) / total
+        value = (float(weights @ losses) + 0.5 * penalty * float(np.sum(beta**2))) / total
         return Iterate(beta, F, value, residual)
 
     def step(here: Iterate) -> np.ndarray:
-        return _newton_step(V, Y, here.residual, weights, loss, a, here.coefficients)
+        return _newton_step(V, Y, here.residual, weights, loss, penalty, here.coefficients)
 
     start = evaluate(np.zeros((V.shape[1], Y.shape[1])))
     end, values = newton(evaluate, step, start, TO_ROUNDING)
     return backward(factor, end.coefficients), values or [start.value]
 
 
-def _newton_step(V, Y, residual, weights, loss: Loss, a: float, beta) -> np.ndarray:
+def _newton_step(V, Y, residual, weights, loss: Loss, penalty: float, beta) -> np.ndarray:
     """Return δ, (p, k)."""
     curvature, _ = loss.curvature(Y, residual, weights)
     d = 0.0 if curvature.direction is None else curvature.direction
@@ -170,10 +170,10 @@ def _newton_step(V, Y, residual, weights, loss: Loss, a: float, beta) -> np.ndar
         root = scale[:, None] * V
         return root.T @ root
 
-    gradient = V.T @ (weights[:, None] * residual) - a * beta
+    gradient = V.T @ (weights[:, None] * residual) - penalty * beta
     return conjugate_gradients(
-        lambda D: V.T @ curvature.root(curvature.root_t(V @ D)) + a * D,
-        OutputFactors(gram, np.sqrt(mean)[:, None], a).solve,
+        lambda D: V.T @ curvature.root(curvature.root_t(V @ D)) + penalty * D,
+        OutputFactors(gram, np.sqrt(mean)[:, None], penalty).solve,
         gradient,
         below(_RTOL, gradient),
         _MAX_PRODUCTS,

@@ -118,7 +118,7 @@ def choose_landmarks(n: int) -> np.ndarray:
 
 
 def fit_ridge(
-    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, a: float
+    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, penalty: float
 ) -> RidgeFit:
     """Solve the ridge problem.
 
@@ -132,7 +132,7 @@ def fit_ridge(
         Targets.
     weights : (n,) array
         Positive sample weights.
-    a : float
+    penalty : float
         The penalty, absolute. It is raised to 1e-10 of the mean of diag K, times the mean weight: with 0 the
         fit interpolates to that accuracy, and equal rows with different targets get their mean.
     """
@@ -141,26 +141,26 @@ def fit_ridge(
     K_pp = kernel(landmarks)
     scale = float(np.trace(K_pp)) / len(landmarks)
     rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
-    a = max(a, _LEAST_PENALTY * (scale or 1.0) * float(weights.mean()))
+    penalty = max(penalty, _LEAST_PENALTY * (scale or 1.0) * float(weights.mean()))
     if len(landmarks) == n:
-        factor, shift = shifted_cholesky(K_pp, a / weights, rounding)
+        factor, shift = shifted_cholesky(K_pp, penalty / weights, rounding)
         C = backward(factor, forward(factor, Y))
         residual = shift[:, None] * C
         squared_norm = float(np.sum(C * (Y - residual)))
-        return RidgeFit(RidgeSystem(a, factor, None), C, residual, squared_norm, shift)
+        return RidgeFit(RidgeSystem(penalty, factor, None), C, residual, squared_norm, shift)
     prior, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     M = np.eye(len(landmarks))
     b = np.zeros((len(landmarks), Y.shape[1]))
     for rows in numbered_blocks(n):
         V = forward(prior, kernel(rows).T)
-        weighted = V * (weights[rows] / a)
+        weighted = V * (weights[rows] / penalty)
         M += weighted @ V.T
         b += weighted @ Y[rows]
     factor, _ = shifted_cholesky(M, np.zeros(len(M)), n * np.finfo(np.float64).eps)
     gamma = backward(factor, forward(factor, b))
     C = backward(prior, gamma)
     residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in numbered_blocks(n)])
-    return RidgeFit(RidgeSystem(a, factor, prior), C, residual, float(np.sum(gamma**2)))
+    return RidgeFit(RidgeSystem(penalty, factor, prior), C, residual, float(np.sum(gamma**2)))
 
 
 def forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def limit_posterior(
 
 def tangent_posterior(
     tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
-    left_out: np.ndarray, a: float,
+    left_out: np.ndarray, penalty: float,
 ) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
     """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
 
@@ -52,7 +52,7 @@ def tangent_posterior(
         Targets less predictions.
     weights, left_out : (n,) arrays
         Positive sample weights, and how much of it a row loses when it is left out.
-    a : float
+    penalty : float
         The penalty, absolute.
     """
     targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
@@ -65,7 +65,7 @@ def tangent_posterior(
         def kernel(rows, c=c):
             return kernel_block(tangent.take(rows), spanning, c).astype(np.float64, copy=False)
 
-        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, a)
+        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, penalty)
         systems.append(fit.system)
         excess = residual[:, c] - fit.residual[:, 0]
         predictions.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))

@@ -109,8 +109,8 @@ class Adam:
         share = objective.weights[rows] / objective.total_weight * (len(Z) / len(rows))
         C = (-share[:, None] * residual).astype(residual.dtype, copy=False)
         gradient, _ = vjp_at(network, layers, C, **options)
-        if objective.alpha > 0:
-            gradient += (objective.alpha / objective.total_weight) * (network.theta - objective.start.theta)
+        if objective.penalty > 0:
+            gradient += (objective.penalty / objective.total_weight) * (network.theta - objective.start.theta)
         return gradient
 
 

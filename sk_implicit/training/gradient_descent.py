@@ -53,7 +53,7 @@ class GradientDescent:
         """Fix the step."""
         if self.learning_rate != "auto":
             return GDState(float(self.learning_rate), self.learning_rate)
-        curvature = largest_curvature(objective, point) + objective.alpha
+        curvature = largest_curvature(objective, point) + objective.penalty
         return GDState(1.0 / curvature if curvature > 0 else 1.0, "auto")
 
     def step(self, objective: Objective, point: Point, state: GDState):

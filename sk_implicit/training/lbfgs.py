@@ -53,7 +53,7 @@ class LBFGS:
     def init(self, objective: Objective, point: Point) -> LBFGSState:
         """Start without curvature pairs; the first step is that of gradient descent."""
         none = np.empty((0, point.network.theta.size))
-        curvature = (largest_curvature(objective, point) + objective.alpha) / objective.total_weight
+        curvature = (largest_curvature(objective, point) + objective.penalty) / objective.total_weight
         return LBFGSState(none, none, 1.0 / curvature if curvature > 0 else 1.0)
 
     def gradient(self, objective: Objective, point: Point) -> np.ndarray:

@@ -130,22 +130,22 @@ class Linearisation:
         ratio = self._ratio(objective, shift) if linear else 1.0
         outputs = slice(objective.start.shape.n_inner, None)
         drift = point.network.theta - objective.start.theta
-        pull = (objective.alpha / shift) * drift
+        pull = (objective.penalty / shift) * drift
         pull[outputs] *= ratio
-        b = q + curvature.root_t(self.tangent.jvp(pull)) if objective.alpha > 0 else q
+        b = q + curvature.root_t(self.tangent.jvp(pull)) if objective.penalty > 0 else q
         v = self._system.solve(b, curvature, shift, ratio)
         delta = self.tangent.vjp(curvature.root(v).astype(drift.dtype, copy=False))
         delta[outputs] *= ratio
         delta -= pull
         drift += delta
         change = 0.5 * (np.sum((shift * v) ** 2) - np.sum(q**2)) / objective.total_weight
-        predicted = point.data_value + float(change) + objective.penalty(drift)
+        predicted = point.data_value + float(change) + objective.pull(drift)
         self.least = min(self.least, predicted)
         return delta, predicted
 
     def _ratio(self, objective: Objective, shift: float) -> float:
         """Return the shift of A and W over that of U and V."""
-        return shift / min(shift, max(objective.alpha, _OUTPUT_SHIFT * self.scale))
+        return shift / min(shift, max(objective.penalty, _OUTPUT_SHIFT * self.scale))
 
 
 class LevenbergMarquardt:
@@ -164,7 +164,7 @@ class LevenbergMarquardt:
     def step(self, objective: Objective, point: Point, state: LMState):
         """Take the best step that is found, and more with the same linearisation where that pays."""
         model = self._linearisation = Linearisation(objective, point, self._linearisation)
-        if model.scale == 0 or (not np.any(point.residual) and objective.alpha == 0):
+        if model.scale == 0 or (not np.any(point.residual) and objective.penalty == 0):
             raise NoStep(Status.CONVERGED)
         trial, gain, damping, shift = self._search(objective, point, model, state.damping)
         at_start = objective.loss.linear_promise and point.value == objective.first_value
@@ -180,7 +180,7 @@ class LevenbergMarquardt:
         """Try steps with rising damping until one is good enough, or none is better than the last."""
         diagonal, best, least = model.scale, None, point.value
         while damping <= _MAX_DAMPING:
-            shift = max(objective.alpha + damping * diagonal, _MIN_SHIFT * diagonal)
+            shift = max(objective.penalty + damping * diagonal, _MIN_SHIFT * diagonal)
             try:
                 delta, predicted = model.propose(objective, point, shift)
             except LinAlgError:  # K + tW⁻¹ is singular to rounding

@@ -85,7 +85,7 @@ class Objective:
         Positive sample weights.
     start : Network
         θ₀.
-    alpha : float
+    penalty : float
         The penalty a, absolute.
     centred : bool
         Whether f(·; θ₀) is subtracted from the predictions.
@@ -108,13 +108,13 @@ class Objective:
     """
 
     def __init__(
-        self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
+        self, X, Y, weights, start: Network, *, penalty: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
         left_out: np.ndarray | None = None, Z0: np.ndarray | None = None,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
-        self.start, self.alpha, self.centred = start, alpha, centred
+        self.start, self.penalty, self.centred = start, penalty, centred
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
         self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
@@ -191,20 +191,20 @@ class Objective:
             losses, residual = self.loss.evaluate(self.Y, network.output(layers) - self.offset)
             squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
             data_value = float(self.weights @ losses) / self.total_weight
-        penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0
+        pull = self.pull(network.theta - self.start.theta) if self.penalty > 0 else 0.0
         return Point(
             network=network,
             layers=layers,
             residual=residual,
             squared_error=squares / self.total_weight,
             data_value=data_value,
-            value=data_value + penalty,
+            value=data_value + pull,
             norm=norm,
         )
 
-    def penalty(self, drift: np.ndarray) -> float:
+    def pull(self, drift: np.ndarray) -> float:
         """Return the penalty's part of ``value`` at a distance d = θ − θ₀."""
-        return 0.5 * self.alpha * float(drift @ drift) / self.total_weight
+        return 0.5 * self.penalty * float(drift @ drift) / self.total_weight
 
     def unit(self, value: float) -> float:
         """Return what a change of ``value`` is measured by (see `Loss.unit`)."""
@@ -216,7 +216,7 @@ class Objective:
 
     def resolved(self, point: Point) -> bool:
         """Whether the residuals leave nothing to train on."""
-        return self.alpha == 0 and self.loss.resolved(point.squared_error, self.Y.dtype)
+        return self.penalty == 0 and self.loss.resolved(point.squared_error, self.Y.dtype)
 
     def curvature(self, point: Point) -> tuple[Curvature, np.ndarray]:
         """Return the weighted curvature of the loss at a point, and the residual in its coordinates."""
@@ -267,6 +267,6 @@ class Objective:
         """
         C = point.residual * (-self.weights / self.total_weight)[:, None].astype(self.Y.dtype)
         gradient, terms = self.vjp(point, C, near)
-        if self.alpha > 0:
-            gradient += (self.alpha / self.total_weight) * (point.network.theta - self.start.theta)
+        if self.penalty > 0:
+            gradient += (self.penalty / self.total_weight) * (point.network.theta - self.start.theta)
         return gradient, terms
