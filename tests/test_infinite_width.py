@@ -216,7 +216,7 @@ def test_all_rows_as_landmarks_are_the_exact_solution():
 
 
 def test_landmarks_solve_the_restricted_problem(monkeypatch):
-    monkeypatch.setattr(blocks, "_KERNEL_ROWS", 7)
+    monkeypatch.setattr(blocks, "SIZES", blocks.BlockSizes(kernel_rows=7))
     X, Y = problem(n=50, k=2)
     weights, landmarks = np.linspace(0.2, 3, 50), np.arange(0, 50, 4)
     fit = fit_ridge(limit_kernel_rows(X, landmarks, 0.4), landmarks, Y, weights, 0.1)

@@ -24,7 +24,7 @@ def small_limit(monkeypatch):
     """Treat problems of more than 10 rows as large ones, and work in blocks of a few rows."""
     monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 10)
     monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 500)
-    monkeypatch.setattr(nystroem, "_BLOCK", 16)
+    monkeypatch.setattr(blocks, "SIZES", blocks.BlockSizes(low_rank_rows=16))
 
 
 @pytest.mark.parametrize("k", [1, 3])

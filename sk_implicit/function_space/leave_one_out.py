@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from .._numerics.ranges import power_of_two
+
 # The grid of penalties relative to the mean of diag K, at weights of 1, from interpolation to the mean.
 LOO_GRID = np.logspace(-9, 3, 73)
 # Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
@@ -166,7 +168,7 @@ class LeaveOneOutErrors:
     def __init__(self, K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: np.ndarray | None = None):
         weights = weights.astype(np.float64)
         self.leave = 1.0 if left_out is None else (left_out / weights)[:, None]  # u/w
-        self.unit = 2.0 ** np.round(np.log2(weights.mean()))  # small weights would underflow in float32
+        self.unit = power_of_two(weights.mean())  # small weights would underflow in float32
         self.weights = weights / self.unit
         self.root = np.sqrt(self.weights)[:, None]
         S = K * self.root[:, 0].astype(K.dtype)

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._numerics.blocks import sample_rows
+from .._numerics.ranges import centred
 
 # Most intervals of a feature, rows there are at least to one, and distinct values below which a feature
 # stays as it is (levels, counts, indicators).
@@ -99,10 +100,8 @@ class PiecewiseLinear:
         summed = np.bincount(feature, variance)[feature]
         spread = np.zeros(X.shape[1])
         for j in knots:
-            largest = np.abs(X[:, j]).max()  # squares of 1e200 overflow
-            relative = X[:, j] / largest
-            relative -= np.average(relative, weights=weights)
-            spread[j] = largest * np.sqrt(np.average(relative**2, weights=weights))
+            measured = centred(X[:, j], weights)
+            spread[j] = measured.unit * measured.size
         return cls(feature, lower, span, mean, spread[feature] / np.sqrt(summed))
 
     def knots(self, feature: int) -> np.ndarray:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
+from .._numerics.ranges import centred
+
 # Correlation of targets with their scores from which they count as normal.
 _NORMAL = 0.98
 # Share of the weight that every row has below and above it at least: scores are finite.
@@ -47,7 +49,5 @@ def far_from_normal(Y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> n
 
 def _standardised(Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return columns of weighted mean 0 and variance 1; constant ones are 0."""
-    Y = Y - np.average(Y, axis=0, weights=weights)
-    Y[:, np.ptp(Y, axis=0) == 0] = 0
-    size = np.sqrt(np.average(Y**2, axis=0, weights=weights))
-    return Y / np.where(size > 0, size, 1.0)
+    relative, _, _, size = centred(Y, weights, moderate=True)
+    return relative / np.where(size > 0, size, 1.0)

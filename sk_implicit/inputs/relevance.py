@@ -39,6 +39,7 @@ from scipy.optimize import minimize
 from scipy.sparse import issparse
 
 from .._numerics.blocks import sample_rows
+from .._numerics.ranges import largest_magnitude, power_of_two
 from ..function_space.leave_one_out import leave_one_out
 from ..limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
 from .encoding import PiecewiseLinear, dense
@@ -151,7 +152,7 @@ def likelihood_targets(
         max_iter=_PILOT_ITER,
     )  # fmt: skip
     X = np.hstack([X * columns, np.full((len(X), 1), constant)])
-    X = np.ldexp(X, -np.frexp(np.abs(X).max())[1])  # products of rows stay in range; the factor says nothing
+    X /= power_of_two(largest_magnitude(X))  # products of rows stay in range; the factor says nothing
     K = limit_kernel(X, gamma=min(gamma, _LARGEST_GAMMA))
     residual = leave_one_out(K, pilot, weights, left_out).residual
     noisy = weights @ residual**2 > (1 - _NOISY) * (weights @ pilot**2)
@@ -195,7 +196,7 @@ def learn_relevance(
     """
     neutral = np.ones(X.shape[1]), float(bias)
     Y = Y[:, np.any(Y, axis=0)].astype(np.float64)  # a constant target says nothing
-    largest = max(float(np.abs(X).max(initial=0.0)), float(bias))
+    largest = max(largest_magnitude(X), float(bias))
     if not (np.any(X) and np.any(Y)):
         return neutral
     # as many observations as there are rows, and copies in a table of counts

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from .._numerics.ranges import centred
+
 # Standard deviation τ of log scales.
 STD = 0.7
 # Share κ of its variance that a log scale has to itself, and factor λ between a feature and encoded columns.
@@ -66,10 +68,10 @@ class ScalePrior:
         d = X.shape[1]
         if d > _MAX_FEATURES:
             return cls()
-        centred, size = _centred(X, weights)
-        centred *= np.sqrt(weights / weights.sum())[:, None]
-        centred /= size
-        alike = (centred.T @ centred) ** 2
+        features, _, _, size = centred(X, weights)
+        features *= np.sqrt(weights / weights.sum())[:, None]
+        features /= np.where(size > 0, size, 1.0)
+        alike = (features.T @ features) ** 2
         feature = np.append(np.arange(d), encoded)
         is_encoded = np.arange(len(feature)) >= d
         C = (1 - _OWN) * alike[np.ix_(feature, feature)]
@@ -106,16 +108,3 @@ def indicator_sizes(X: np.ndarray, weights: np.ndarray, varies: np.ndarray) -> n
     rare = np.clip(np.where(low < high, np.minimum(lower, upper), 0.0), _RAREST, 0.5)
     two = varies & np.all(is_low | is_high, axis=0)
     return np.where(two, (4 * rare * (1 - rare)) ** _RARITY, 1.0)
-
-
-def _centred(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns less their means, divided by their largest entries, and their standard deviations.
-
-    Constant columns are 0.
-    """
-    largest = np.abs(X).max(axis=0)  # squares of 1e200 overflow
-    relative = X / np.where(largest > 0, largest, 1.0)
-    relative -= np.average(relative, axis=0, weights=weights)
-    relative[:, X.min(axis=0) == X.max(axis=0)] = 0
-    size = np.sqrt(np.average(relative**2, axis=0, weights=weights))
-    return relative, np.where(size > 0, size, 1.0)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .._numerics.ranges import centred
+
 
 class Targets(Protocol):
     """What takes targets to the network's scale and predictions back; a frozen record of arrays."""
@@ -44,13 +46,9 @@ class TargetScaling:
     def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
         """Measure the weighted mean and standard deviation (root mean square if not centred)."""
         Y = Y.astype(np.float64, copy=False)
-        largest = np.abs(Y).max(axis=0)
-        unit = np.where(largest > 0, largest, 1.0)  # squares of 1e200 overflow
-        relative = Y / unit
-        mean = np.average(relative, axis=0, weights=weights) if centre else np.zeros(Y.shape[1])
-        scale = np.sqrt(np.average((relative - mean) ** 2, axis=0, weights=weights))
-        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean * unit, np.where(constant, 1.0, scale * unit))
+        _, unit, mean, size = centred(Y, weights, about_mean=centre)
+        constant = size <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        return cls(mean * unit, np.where(constant, 1.0, size * unit))
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the scaled targets, (n, k).

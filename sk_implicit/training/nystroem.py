@@ -31,7 +31,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import eigh
 
-from .._numerics.blocks import sample_rows
+from .._numerics.blocks import low_rank_blocks, sample_rows
 from ..function_space.losses import Curvature
 from ..function_space.precondition import low_rank_preconditioner
 from ..network.tangent import TangentFeatures, mean_kernel
@@ -47,8 +47,6 @@ RTOL, RTOL_OF_CLASSES, MAX_ITER = 0.1, 0.5, 60
 _LEAST = 1e-3
 # Eigenvalues of K_ll relative to the largest that are taken for rounding errors of float32.
 _RANK = 1e-6
-# Rows of F that are brought to float64 at a time.
-_BLOCK = 2048
 
 
 class NystroemFactor:
@@ -80,22 +78,18 @@ class NystroemFactor:
     def gram(self, scale: np.ndarray) -> np.ndarray:
         """Return Fᵀ diag(scale)² F in float64, (l, l)."""
         G = np.zeros((self.F.shape[1],) * 2)
-        for rows in self._rows():
+        for rows in low_rank_blocks(len(self.F)):
             F = self.F[rows] * scale[rows, None]
             G += F.T @ F
         return G
 
     def transposed_times(self, V: np.ndarray) -> np.ndarray:
         """Return Fᵀ V in float64, (l, k)."""
-        return sum(self.F[rows].T.astype(np.float64) @ V[rows] for rows in self._rows())
+        return sum(self.F[rows].T.astype(np.float64) @ V[rows] for rows in low_rank_blocks(len(self.F)))
 
     def times(self, U: np.ndarray) -> np.ndarray:
         """Return F U in float64, (n, k)."""
-        return np.concatenate([self.F[rows].astype(np.float64) @ U for rows in self._rows()])
-
-    def _rows(self):
-        for start in range(0, len(self.F), _BLOCK):
-            yield slice(start, start + _BLOCK)
+        return np.concatenate([self.F[rows].astype(np.float64) @ U for rows in low_rank_blocks(len(self.F))])
 
 
 class NystroemSystem(ProductSystem):
