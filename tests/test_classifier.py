@@ -17,8 +17,7 @@ from sk_implicit import ImplicitReLUClassifier
 from sk_implicit.function_space.losses import CrossEntropy
 from sk_implicit.network import Shape, draw_network, weight_views
 from sk_implicit.training import SOLVERS, Objective, tangent_system
-from sk_implicit.training import lm as lm_module
-from sk_implicit.training.lm import LevenbergMarquardt, LMState
+from sk_implicit.training.lm import LevenbergMarquardt, LMSettings, LMState
 from sk_implicit.training.nystroem import NystroemFactor, NystroemSystem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -68,12 +67,12 @@ def test_gradient_agrees_with_finite_differences(k):
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k, monkeypatch):
-    monkeypatch.setattr(lm_module, "_MAX_CORRECTIONS", 0)
+def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k):
     objective, rng = goal(k), np.random.RandomState(3)
     drift = 0.05 * rng.standard_normal(objective.start.theta.size)
     point = objective.evaluate(objective.start.theta + drift)
-    new, _, mu = LevenbergMarquardt().step(objective, point, LMState(damping=0.01))
+    solver = LevenbergMarquardt(LMSettings(max_corrections=0))
+    new, _, mu = solver.step(objective, point, LMState(damping=0.01))
     J, (n, _) = jacobian(objective, point), objective.Y.shape
     P = objective.Y - point.residual
     B = np.zeros((k * n, k * n))
@@ -358,4 +357,4 @@ def test_a_system_that_cannot_be_factorised_ends_the_corrections():
             raise np.linalg.LinAlgError
 
     point = objective.first
-    assert LevenbergMarquardt._correct(objective, point, Singular(), 1.0) is point
+    assert LevenbergMarquardt()._correct(objective, point, Singular(), 1.0) is point

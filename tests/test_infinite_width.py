@@ -229,8 +229,7 @@ def test_landmarks_solve_the_restricted_problem(monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_square_of_the_rows(monkeypatch):
-    monkeypatch.setattr(ridge, "MAX_ROWS", 500)
-    monkeypatch.setattr(ridge, "N_LANDMARKS", 200)
+    monkeypatch.setattr(ridge, "LIMITS", ridge.RidgeLimits(exact_rows=500, n_landmarks=200))
     X, y = problem(n=5000)
     exact_size = 8 * 5000**2
     model = ImplicitReLURegressor(np.inf, alpha=0.01, relevance=None)
@@ -247,8 +246,8 @@ def test_memory_does_not_grow_with_the_square_of_the_rows(monkeypatch):
 
 def test_landmarks_are_a_fixed_sorted_sample():
     np.testing.assert_array_equal(choose_landmarks(100), np.arange(100))
-    many = choose_landmarks(ridge.MAX_ROWS + 1)
-    assert len(many) == ridge.N_LANDMARKS and np.all(np.diff(many) > 0)
+    many = choose_landmarks(ridge.LIMITS.exact_rows + 1)
+    assert len(many) == ridge.LIMITS.n_landmarks and np.all(np.diff(many) > 0)
 
 
 # ---------------------------------------------------------------- the kernel

@@ -9,6 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier
+from sk_implicit.function_space import ridge
 from sk_implicit.function_space.losses import CrossEntropy, SquaredError
 from sk_implicit.function_space.newton import fit_newton
 from sk_implicit.function_space.ridge import fit_ridge
@@ -79,8 +80,7 @@ def test_all_rows_as_landmarks_are_the_exact_solution(k):
 def test_few_landmarks_predict_nearly_as_well(monkeypatch):
     X, Y, weights, loss = problem(3, n=200, noise=0.1)
     exact = solve_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
-    monkeypatch.setattr("sk_implicit.function_space.ridge.MAX_ROWS", 100)
-    monkeypatch.setattr("sk_implicit.function_space.ridge.N_LANDMARKS", 60)
+    monkeypatch.setattr(ridge, "LIMITS", ridge.RidgeLimits(exact_rows=100, n_landmarks=60))
     few = solve_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
     assert few.dual.shape == (60, 3)
     assert exact.losses[-1] < few.losses[-1] < 1.1 * exact.losses[-1]

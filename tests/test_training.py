@@ -13,7 +13,7 @@ from sk_implicit.network.tangent import joint_kernel
 from sk_implicit.training import SOLVERS, NoStep, Status, train
 from sk_implicit.training.adam import Adam
 from sk_implicit.training.gradient_descent import largest_curvature
-from sk_implicit.training.objective import MAX_CONTRACTION, Point
+from sk_implicit.training.objective import Accuracy, Point
 
 every_solver = pytest.mark.parametrize("name", list(SOLVERS))
 gradient_solver = pytest.mark.parametrize("name", ["gd", "adam"])
@@ -132,10 +132,10 @@ def test_contraction_stays_below_one(name):
     state = run(goal, name, max_iter=6)
     contractions = state.history.contraction
     assert len(contractions) > 3
-    assert max(contractions) < MAX_CONTRACTION
+    assert max(contractions) < Accuracy().max_contraction
     # the target does pull: without a limit, the same training leaves the set
     goal.max_contraction = np.inf
-    assert max(run(goal, name, max_iter=6).history.contraction) > MAX_CONTRACTION
+    assert max(run(goal, name, max_iter=6).history.contraction) > Accuracy().max_contraction
 
 
 # --- how training ends ------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ References
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -41,12 +41,31 @@ from .losses import Curvature, Loss
 from .newton import Iterate, NewtonLimits, newton
 from .precondition import congruent, raise_diagonal
 
-# Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
-# share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
+# Penalties relative to the mean of diag K, at weights of 1, two to a decade.
 GRID = np.logspace(-7, 3, 21)
-_FIRST, _LEAST_GAIN = 10, 1e-3
-# Newton's method: the score of a penalty that is one of a grid needs few digits.
-TO_FEW_DIGITS = NewtonLimits(tol=1e-6, max_iter=30, max_halvings=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the grid is searched.
+
+    Attributes
+    ----------
+    first : int
+        The point of the grid where the search starts.
+    least_gain : float
+        Share of the start's loss that a smaller penalty has to gain: below, it fits rows of no weight, and
+        costs steps.
+    newton : NewtonLimits
+        The score of a penalty that is one of a grid needs few digits.
+    """
+
+    first: int = 10
+    least_gain: float = 1e-3
+    newton: NewtonLimits = NewtonLimits(tol=1e-6, max_iter=30, max_halvings=10)  # noqa: RUF009 - frozen
+
+
+_DEFAULT = Search()
 
 
 class SharedKernelSystem:
@@ -140,7 +159,7 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, penalty: float, D=None, le
 
     D = np.zeros_like(Y) if D is None else D
     start = Iterate(np.zeros_like(Y), D, np.inf, loss.evaluate(Y, F0 + D).residual)
-    limits = replace(TO_FEW_DIGITS, max_iter=1) if loss.constant_curvature else TO_FEW_DIGITS
+    limits = replace(_DEFAULT.newton, max_iter=1) if loss.constant_curvature else _DEFAULT.newton
     end, _ = newton(evaluate, step, start, limits)
     D, curvature = end.predictions, systems[0].curvature
     unexplained = penalty * systems[0].diagonal_blocks()  # I − H
@@ -189,8 +208,8 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss, left_out=None) -> L
                 curve[j] = np.inf
         return curve[j]
 
-    best = _FIRST
-    gain = _LEAST_GAIN * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
+    best = _DEFAULT.first
+    gain = _DEFAULT.least_gain * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
     score(best, None)
     direction, least = (-1, gain) if score(best - 1, best) < curve[best] - gain else (1, 0.0)
     while 0 <= best + direction < len(grid) and (

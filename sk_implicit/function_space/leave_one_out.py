@@ -28,8 +28,6 @@ from .._numerics.ranges import power_of_two
 LOO_GRID = np.logspace(-9, 3, 73)
 # Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
 _TIE = 1e-9
-# Share of the targets' variance that is left below which predictions are believed beyond their range.
-_BELIEVED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +129,12 @@ def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[fl
     return float(grid[best] * (grid[1] / grid[0]) ** shift), float(mid - 0.25 * (low - high) * shift)
 
 
-def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def keeps_to_range(
+    Y: np.ndarray, residual: np.ndarray, weights: np.ndarray, believed: float = 0.05
+) -> np.ndarray:
     """Return for each output whether to keep predictions within the range of the targets, (k,).
 
-    That is where 5 % of their variance or more is left, and keeping to the range leaves no more.
+    That is where a share of their variance is left, and keeping to the range leaves no more.
 
     Parameters
     ----------
@@ -145,6 +145,8 @@ def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> 
         the other rows' targets.
     weights : (n,) array
         Positive sample weights.
+    believed : float, default=0.05
+        Share of the variance that is left below which predictions are believed beyond the range, too.
     """
     if len(Y) < 3:  # no range without a row
         return np.zeros(Y.shape[1], bool)
@@ -155,7 +157,7 @@ def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> 
     kept = np.clip(predictions, low, high)
     free = weights @ (Y - predictions) ** 2
     variance = weights @ (Y - np.average(Y, axis=0, weights=weights)) ** 2
-    return (weights @ (Y - kept) ** 2 <= free) & (free >= _BELIEVED * variance)
+    return (weights @ (Y - kept) ** 2 <= free) & (free >= believed * variance)
 
 
 class LeaveOneOutErrors:

@@ -28,13 +28,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from scipy.special import log_softmax
 
-# The curvature of cross-entropy is taken where the target's probability is at least this: a Newton
-# step moves a row that is predicted wrongly by at most the inverse, and so does not overshoot.
-_LEAST_PROBABILITY = 0.1
-# Probabilities count as this much at least in the curvature: its inverse root keeps its digits.
+# Curvatures count as this much at least: their inverse roots keep their digits.
 _LEAST_CURVATURE = 1e-12
-# Share of the loss expected of new rows below which what training rows still gain says nothing of them.
-_SHARE = 0.01
 
 
 class Evaluation(NamedTuple):
@@ -151,7 +146,15 @@ class Loss(ABC):
 
 @dataclass(frozen=True, slots=True)
 class SquaredError(Loss):
-    """ℓ = ½ ‖y − f‖², summed over outputs."""
+    """ℓ = ½ ‖y − f‖², summed over outputs.
+
+    Attributes
+    ----------
+    expected_share : float
+        Share of the loss expected of new rows below which what training rows still gain says nothing of them.
+    """
+
+    expected_share: float = 0.01
 
     constant_curvature = True
     first_damping = 0.5  # from a random start to thousands of residuals an undamped step goes far too far
@@ -179,7 +182,7 @@ class SquaredError(Loss):
 
         Below, what training rows still gain says nothing of others.
         """
-        return max(value, _SHARE * (1 - explained) * first_value)
+        return max(value, self.expected_share * (1 - explained) * first_value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,6 +198,9 @@ class CrossEntropy(Loss):
         others ε/k ([1]_, section 7, with ε = 0.001). Rows that are easy to tell apart then end at finite
         log-odds, all at about the same, instead of being driven as far as the penalty allows, and the penalty
         that leave-one-out chooses can be small enough for the others.
+    least_probability : float
+        The curvature is taken where the target's probability is at least this: a Newton step moves a row that
+        is predicted wrongly by at most the inverse, and so does not overshoot.
 
     References
     ----------
@@ -204,6 +210,7 @@ class CrossEntropy(Loss):
 
     base: np.ndarray
     softening: float = 1e-3
+    least_probability: float = 0.1
 
     def largest_curvature(self, Y: np.ndarray) -> float:
         """Return ¼ with one output and ½ with several (D. Böhning, Ann. Inst. Stat. Math. 44, 1992)."""
@@ -229,7 +236,7 @@ class CrossEntropy(Loss):
         Y, residual = Y.astype(np.float64, copy=False), residual.astype(np.float64, copy=False)
         root = np.sqrt(weights, dtype=np.float64)[:, None]
         missed = np.max(np.abs(residual), axis=1, keepdims=True)  # 1 − p of the target
-        most = 1 - _LEAST_PROBABILITY
+        most = 1 - self.least_probability
         P = Y - most / np.maximum(missed, most) * residual
         if Y.shape[1] == 1:
             scale = np.sqrt(np.maximum(P * (1 - P), _LEAST_CURVATURE))

@@ -54,13 +54,28 @@ class NewtonLimits:
     max_halvings: int
 
 
-# Of a fit: to rounding, which quadratic convergence reaches in a few steps more.
-TO_ROUNDING = NewtonLimits(tol=1e-11, max_iter=100, max_halvings=20)
-# Conjugate gradients: relative residual, which is what a Newton step leaves of the error, and iterations.
-_RTOL, _MAX_PRODUCTS = 1e-3, 200
-# Least penalty, relative to the means of diag K and of the weights: separable classes have no minimum
-# without one.
-_LEAST_PENALTY = 1e-8
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How exact a fit is.
+
+    Attributes
+    ----------
+    newton : NewtonLimits
+        To rounding, which quadratic convergence reaches in a few steps more.
+    rtol, max_products : float and int
+        Conjugate gradients: relative residual, which is what a Newton step leaves of the error, and
+        iterations.
+    least_penalty : float
+        Relative to the means of diag K and of the weights: separable classes have no minimum without one.
+    """
+
+    newton: NewtonLimits = NewtonLimits(tol=1e-11, max_iter=100, max_halvings=20)
+    rtol: float = 1e-3
+    max_products: int = 200
+    least_penalty: float = 1e-8
+
+
+_DEFAULT = FitSettings()
 
 
 class Iterate(NamedTuple):
@@ -143,7 +158,7 @@ def fit_newton(
     factor, V = _features(kernel, landmarks, len(Y))
     unit = float(weights.mean())  # a common factor of weights and penalty changes nothing
     weights, penalty = weights / unit, penalty / unit
-    penalty = max(penalty, _LEAST_PENALTY * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
+    penalty = max(penalty, _DEFAULT.least_penalty * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
     total = float(weights.sum())
 
     def evaluate(beta: np.ndarray) -> Iterate:
@@ -156,7 +171,7 @@ def fit_newton(
         return _newton_step(V, Y, here.residual, weights, loss, penalty, here.coefficients)
 
     start = evaluate(np.zeros((V.shape[1], Y.shape[1])))
-    end, values = newton(evaluate, step, start, TO_ROUNDING)
+    end, values = newton(evaluate, step, start, _DEFAULT.newton)
     return backward(factor, end.coefficients), values or [start.value]
 
 
@@ -175,8 +190,8 @@ def _newton_step(V, Y, residual, weights, loss: Loss, penalty: float, beta) -> n
         lambda D: V.T @ curvature.root(curvature.root_t(V @ D)) + penalty * D,
         OutputFactors(gram, np.sqrt(mean)[:, None], penalty).solve,
         gradient,
-        below(_RTOL, gradient),
-        _MAX_PRODUCTS,
+        below(_DEFAULT.rtol, gradient),
+        _DEFAULT.max_products,
     )
 
 

@@ -5,9 +5,9 @@ With kernel K on n rows, weights W = diag(w) and penalty a, the minimiser of
 
     f(x) = k(x)ᵀ C,      (K + a W⁻¹) C = Y,
 
-by a Cholesky factorisation up to `MAX_ROWS` rows. Beyond, f is spanned by p landmarks, a random sample
-of the rows (Nyström's method, "subset of regressors" in [1]_, section 8.3.1). With K_pp = L Lᵀ and
-V = K_np L⁻ᵀ,
+by a Cholesky factorisation up to some thousands of rows (`RidgeLimits`). Beyond, f is spanned by p landmarks,
+a random sample of the rows (Nyström's method, "subset of regressors" in [1]_, section 8.3.1). With K_pp = L Lᵀ
+and V = K_np L⁻ᵀ,
 
     f(x) = k_p(x)ᵀ C,    C = L⁻ᵀ M⁻¹ Vᵀ W Y / a,    M = I + Vᵀ W V / a,
 
@@ -34,14 +34,33 @@ from scipy.linalg.lapack import dpotri
 from .._numerics.blocks import numbered_blocks, sample_rows
 from .precondition import raise_diagonal
 
-# Rows up to which the system is solved exactly; landmarks that stand for more of them.
-MAX_ROWS = 4000
-N_LANDMARKS = 2500
-# Least penalty, relative to the mean of diag K: the coefficients of equal rows with different targets grow
-# as its inverse, and predictions keep the digits that leaves them.
-_LEAST_PENALTY = 1e-10
-# A matrix that is singular to rounding gets up to 10^this times its rounding error on the diagonal.
-_MAX_JITTER = 10
+
+@dataclass(frozen=True, slots=True)
+class RidgeLimits:
+    """What is solved exactly, and how exactly.
+
+    Attributes
+    ----------
+    exact_rows : int
+        Rows up to which every row is a landmark: 4000² float64 numbers are 128 MB.
+    n_landmarks : int
+        Landmarks that stand for more of them. More are closer to the exact fit, at the price of their square
+        for every row.
+    least_penalty : float
+        Relative to the mean of diag K: the coefficients of equal rows with different targets grow as its
+        inverse, and predictions keep the digits that leaves them.
+    max_jitter : int
+        A matrix that is singular to rounding gets up to 10^this times its rounding error on the diagonal.
+    """
+
+    exact_rows: int = 4000
+    n_landmarks: int = 2500
+    least_penalty: float = 1e-10
+    max_jitter: int = 10
+
+
+# In use; read in every call, so that a test may replace it.
+LIMITS = RidgeLimits()
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -114,7 +133,7 @@ class RidgeFit:
 
 def choose_landmarks(n: int) -> np.ndarray:
     """Return the rows that span the fit: all of them, or a fixed random sample, sorted."""
-    return np.arange(n) if n <= MAX_ROWS else sample_rows(n, N_LANDMARKS)
+    return np.arange(n) if n <= LIMITS.exact_rows else sample_rows(n, LIMITS.n_landmarks)
 
 
 def fit_ridge(
@@ -141,7 +160,7 @@ def fit_ridge(
     K_pp = kernel(landmarks)
     scale = float(np.trace(K_pp)) / len(landmarks)
     rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
-    penalty = max(penalty, _LEAST_PENALTY * (scale or 1.0) * float(weights.mean()))
+    penalty = max(penalty, LIMITS.least_penalty * (scale or 1.0) * float(weights.mean()))
     if len(landmarks) == n:
         factor, shift = shifted_cholesky(K_pp, penalty / weights, rounding)
         C = backward(factor, forward(factor, Y))
@@ -175,7 +194,7 @@ def backward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 def shifted_cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
     """Factorise K + diag(shift), with a larger shift where rounding asks for it; return both."""
-    for power in (None, *range(_MAX_JITTER + 1)):
+    for power in (None, *range(LIMITS.max_jitter + 1)):
         raised = shift if power is None else shift + rounding * 10.0**power
         try:
             return cholesky(

@@ -16,8 +16,6 @@ from scipy.special import ndtri
 
 from .._numerics.ranges import centred
 
-# Correlation of targets with their scores from which they count as normal.
-_NORMAL = 0.98
 # Share of the weight that every row has below and above it at least: scores are finite.
 _LEAST = 1e-6
 
@@ -41,10 +39,12 @@ def normal_scores(Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _standardised(scores, weights)
 
 
-def far_from_normal(Y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return which columns correlate with their scores by less than 0.98, (k,)."""
+def far_from_normal(
+    Y: np.ndarray, scores: np.ndarray, weights: np.ndarray, normal: float = 0.98
+) -> np.ndarray:
+    """Return which columns correlate with their scores by less than ``normal``, (k,)."""
     correlation = weights @ (_standardised(Y, weights) * scores) / weights.sum()
-    return (correlation < _NORMAL) & np.any(scores, axis=0)
+    return (correlation < normal) & np.any(scores, axis=0)
 
 
 def _standardised(Y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
@@ -37,16 +38,39 @@ from ..function_space.precondition import low_rank_preconditioner
 from ..network.tangent import TangentFeatures, mean_kernel
 from .product_system import ProductSystem
 
-# Landmarks: n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every
-# linearisation, at the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
-N_LANDMARKS = 500
-# ε above, and the most iterations: an inexact step is still a step. The second ε is for a curvature that will
-# have changed after the step.
-RTOL, RTOL_OF_CLASSES, MAX_ITER = 0.1, 0.5, 60
-# Residuals this small relative to b are not reduced further, whatever is left of the loss.
-_LEAST = 1e-3
-# Eigenvalues of K_ll relative to the largest that are taken for rounding errors of float32.
-_RANK = 1e-6
+
+@dataclass(frozen=True, slots=True)
+class NystroemSettings:
+    """How exact steps are for tens of thousands of rows.
+
+    Attributes
+    ----------
+    n_landmarks : int
+        n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every linearisation, at
+        the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
+    rtol, rtol_of_changing : float
+        ε above; the second is for a curvature that will have changed after the step.
+    max_iter : int
+        The most iterations: an inexact step is still a step.
+    least_residual : float
+        Residuals this small relative to b are not reduced further, whatever is left of the loss.
+    rank : float
+        Eigenvalues of K_ll relative to the largest that are taken for rounding errors of float32.
+    """
+
+    n_landmarks: int = 500
+    rtol: float = 0.1
+    rtol_of_changing: float = 0.5
+    max_iter: int = 60
+    least_residual: float = 1e-3
+    rank: float = 1e-6
+
+    def inexact(self) -> NystroemSettings:
+        """Return the settings for a curvature that will have changed after the step."""
+        return replace(self, rtol=self.rtol_of_changing)
+
+
+_DEFAULT = NystroemSettings()
 
 
 class NystroemFactor:
@@ -62,13 +86,13 @@ class NystroemFactor:
         self.F = F
 
     @classmethod
-    def of(cls, tangent: TangentFeatures, n_landmarks: int = N_LANDMARKS) -> NystroemFactor:
+    def of(cls, tangent: TangentFeatures, n_landmarks: int = _DEFAULT.n_landmarks) -> NystroemFactor:
         """Compute the factor from randomly drawn landmarks, the same for every call."""
         _, n = tangent.shape
         rows = sample_rows(n, n_landmarks)
         landmarks = tangent.take(rows)
         values, Q = eigh(mean_kernel(landmarks).astype(np.float64, copy=False), check_finite=False)
-        kept = values > _RANK * values[-1]
+        kept = values > _DEFAULT.rank * values[-1]
         root = (Q[:, kept] / np.sqrt(values[kept])).astype(np.float32)
         F = np.empty((n, root.shape[1]), np.float32)
         for part, block in tangent.blocks():
@@ -101,17 +125,17 @@ class NystroemSystem(ProductSystem):
         The Jacobian's factors.
     factor : NystroemFactor
         Factor of the kernel that stands for those of all outputs in the preconditioner.
-    rtol, max_iter : float and int
-        ε of the module's head, and the most iterations.
+    settings : NystroemSettings
+        Where to stop.
     """
 
     weighs_outputs = False
 
     def __init__(
-        self, tangent: TangentFeatures, factor: NystroemFactor, rtol: float = RTOL, max_iter: int = MAX_ITER
+        self, tangent: TangentFeatures, factor: NystroemFactor, settings: NystroemSettings = _DEFAULT
     ):
-        super().__init__(tangent, max_iter)
-        self.factor, self.rtol = factor, rtol
+        super().__init__(tangent, settings.max_iter)
+        self.factor, self.settings = factor, settings
 
     def preconditioner(self, curvature: Curvature, shift: float, ratio: float = 1.0) -> Callable:
         """Return the map r ↦ M r on (n, k) arrays, M as in the module's head; ratio is 1."""
@@ -119,7 +143,7 @@ class NystroemSystem(ProductSystem):
         return low_rank_preconditioner(self.factor, curvature, shift)
 
     def accept(self, b: np.ndarray, shift: float) -> Callable:
-        """Return whether the duality gap is a fraction ``rtol``² of the loss at most."""
-        least = _LEAST * float(np.linalg.norm(b))
-        step = self.rtol * shift
+        """Return whether the duality gap is a fraction ε² of the loss at most."""
+        least = self.settings.least_residual * float(np.linalg.norm(b))
+        step = self.settings.rtol * shift
         return lambda v, residual: np.linalg.norm(residual) <= max(step * float(np.linalg.norm(v)), least)

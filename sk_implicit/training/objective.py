@@ -19,16 +19,37 @@ from ..function_space.losses import Curvature, Loss, SquaredError
 from ..network import Layers, Network
 from ..network.adjoint import Term, vjp_at
 from ..network.tangent import TangentFeatures
+from . import tangent_system
 from .contraction import Contraction
-from .tangent_system import SMALL
 
-# A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
-MAX_CONTRACTION = 0.999
-# Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
-# start's, which a centred network subtracts for good; and what float32 and float64 can do.
-_RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
-# What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
-_UNCERTIFIED = 1e-10
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How well-posed and how accurate the equilibria of training are.
+
+    Attributes
+    ----------
+    max_contraction : float
+        A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
+    resolution : float
+        Accuracy of the equilibria, relative to the size of the residuals they are to resolve.
+    start : float
+        That of the start's, which a centred network subtracts for good.
+    single, double : float
+        What float32 and float64 can do.
+    uncertified : float
+        What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
+    """
+
+    max_contraction: float = 0.999
+    resolution: float = 3e-3
+    start: float = 1e-8
+    single: float = 1e-6
+    double: float = 1e-12
+    uncertified: float = 1e-10
+
+
+_DEFAULT = Accuracy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,8 @@ class Objective:
         How much of its weight a row loses in leave-one-out, None for all of it.
     Z0 : (n, m) array or None
         Where the equilibria of the start are searched from, as in `evaluate`.
+    accuracy : Accuracy
+        That of the equilibria.
 
     Attributes
     ----------
@@ -111,11 +134,12 @@ class Objective:
         self, X, Y, weights, start: Network, *, penalty: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
-        left_out: np.ndarray | None = None, Z0: np.ndarray | None = None,
+        left_out: np.ndarray | None = None, Z0: np.ndarray | None = None, accuracy: Accuracy = _DEFAULT,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
         self.start, self.penalty, self.centred = start, penalty, centred
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
+        self.accuracy = accuracy
         self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
         self.explained = 1.0
@@ -127,8 +151,8 @@ class Objective:
         self._first: Point | None = first
         self.first_value = first.value
         # a network of finite depth is defined for every A
-        certified = first.contraction < MAX_CONTRACTION and np.isinf(start.depth)
-        self.max_contraction = MAX_CONTRACTION if certified else np.inf
+        certified = first.contraction < accuracy.max_contraction and np.isinf(start.depth)
+        self.max_contraction = accuracy.max_contraction if certified else np.inf
 
     @property
     def first(self) -> Point:
@@ -143,7 +167,7 @@ class Objective:
 
     @property
     def _is_small(self) -> bool:
-        return len(self.Y) * self.start.shape.m <= SMALL
+        return len(self.Y) * self.start.shape.m <= tangent_system.LIMITS.small
 
     def tolerance(self, near: Point | None, certified: bool = True) -> float:
         """Return the tolerance for equilibria near a point.
@@ -153,13 +177,15 @@ class Objective:
         """
         if self.equilibrium_tol is not None:
             return self.equilibrium_tol
-        in_double = _FINEST if certified else _UNCERTIFIED
-        finest = _SINGLE if self.Y.dtype == np.float32 else in_double
+        accuracy = self.accuracy
+        in_double = accuracy.double if certified else accuracy.uncertified
+        finest = accuracy.single if self.Y.dtype == np.float32 else in_double
         if self._is_small:
             return finest
         if near is None:
-            return max(_START, finest)
-        return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
+            return max(accuracy.start, finest)
+        needed = accuracy.resolution * np.sqrt(near.squared_error)
+        return float(np.clip(needed, finest, accuracy.resolution))
 
     def evaluate(self, theta: np.ndarray, near: Point | None = None, Z0: np.ndarray | None = None) -> Point:
         """Compute the objective at θ.

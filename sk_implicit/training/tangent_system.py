@@ -9,11 +9,10 @@ which stays well scaled for any positive weights, and where the curvature vanish
 L is √W. Where U and V may move more than A and W, in the ratio ϱ of their shifts, K stands for J D Jᵀ with
 D = ϱ for U and V and 1 for the others: K plus (ϱ − 1)(ΦΦᵀ + ZZᵀ) in every output's block.
 
-Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by it through
-J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT` rows, and for
-a loss whose curvature changes, they go as far as a duality gap and as `training.nystroem` says: a
-curvature that will have changed after the step is not worth more. For several outputs of the squared error
-they go as follows.
+Up to a limit (`SystemLimits`) S is formed and factorised; beyond, conjugate gradients multiply by it through
+J and Jᵀ (three matrix products, whatever the number of outputs). For many rows, and for a loss whose
+curvature changes, they go as far as a duality gap and as `training.nystroem` says: a curvature that will have
+changed after the step is not worth more. For several outputs of the squared error they go as follows.
 
 Their preconditioner rests on two facts. At the random start the outputs' kernels are equal and the blocks
 between outputs 0, both up to O(1/√m), and training moves them little: one n × n kernel stands for all.
@@ -23,6 +22,7 @@ And the projection may stand around the inverse (see `function_space.preconditio
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -33,22 +33,42 @@ from ..function_space.cg import below
 from ..function_space.losses import Curvature
 from ..function_space.precondition import congruent, raise_diagonal, shared_kernel_preconditioner
 from ..network.tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
-from .nystroem import N_LANDMARKS, RTOL, RTOL_OF_CLASSES, NystroemFactor, NystroemSystem
+from .nystroem import NystroemFactor, NystroemSettings, NystroemSystem
 from .product_system import Key, ProductSystem
 
-# Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
-DENSE_LIMIT = 4000
-# Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
-FACTOR_LIMIT = 4000
-# Landmarks of a preconditioner that is not for tens of thousands of rows: on digits, ten classes of 144 rows,
-# 500 save no iterations.
-_FEW_LANDMARKS = 200
-# Entries of Z up to which a problem is so small that it is solved to rounding.
-SMALL = 20_000
-# float32 serves from this penalty on (relative; rounding errors are about 6e-8 n).
-_SINGLE_PENALTY = 1e-3
-# Conjugate gradients: relative residual and most iterations where the curvature stays.
-_RTOL, _MAX_ITER = 1e-6, 500
+
+@dataclass(frozen=True, slots=True)
+class SystemLimits:
+    """Which systems are solved how.
+
+    Attributes
+    ----------
+    dense : int
+        Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
+    factored_rows : int
+        Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
+    few_landmarks : int
+        Landmarks of a preconditioner that is not for tens of thousands of rows: on digits, ten classes of 144
+        rows, 500 save no iterations.
+    small : int
+        Entries of Z up to which a problem is so small that it is solved to rounding, which costs nothing.
+    single_penalty : float
+        float32 serves from this penalty on (relative; rounding errors are about 6e-8 n).
+    rtol, max_iter : float and int
+        Relative residual and most iterations of conjugate gradients where the curvature stays.
+    """
+
+    dense: int = 4000
+    factored_rows: int = 4000
+    few_landmarks: int = 200
+    small: int = 20_000
+    single_penalty: float = 1e-3
+    rtol: float = 1e-6
+    max_iter: int = 500
+
+
+# In use; read in every call, so that a test may replace it.
+LIMITS = SystemLimits()
 
 
 class TangentSystem(Protocol):
@@ -92,7 +112,7 @@ class DenseSystem(WeighsOutputs):
     def __init__(self, tangent: TangentFeatures):
         self.tangent = tangent
         self.K = joint_kernel(tangent)
-        self._least_single = _SINGLE_PENALTY * float(np.mean(self.K.diagonal(), dtype=np.float64))
+        self._least_single = LIMITS.single_penalty * float(np.mean(self.K.diagonal(), dtype=np.float64))
         self._factor: tuple | None = None
         self._of: Key | None = None
 
@@ -132,13 +152,13 @@ class IterativeSystem(WeighsOutputs, ProductSystem):
         The Jacobian's factors.
     kernel : (n, n) float64 array
         The kernel that stands for those of all outputs in the preconditioner.
-    rtol : float, default=1e-6
-        Relative residual of solutions.
+    rtol : float or None
+        Relative residual of solutions; None for `SystemLimits.rtol`.
     """
 
-    def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL):
-        super().__init__(tangent, _MAX_ITER)
-        self.kernel, self.rtol = kernel, rtol
+    def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float | None = None):
+        super().__init__(tangent, LIMITS.max_iter)
+        self.kernel, self.rtol = kernel, LIMITS.rtol if rtol is None else rtol
 
     def preconditioner(self, curvature: Curvature, shift: float, ratio: float = 1.0) -> Callable:
         """Return Π (Λ + shift I)⁻¹ Π as a function of (n, k) arrays."""
@@ -165,12 +185,13 @@ def tangent_system(
         Whether the solution is worth many digits: with a curvature that stays, that of the squared error.
     """
     n_outputs, n = tangent.shape
-    if n_outputs * n <= DENSE_LIMIT:
+    if n_outputs * n <= LIMITS.dense:
         return DenseSystem(tangent)
     if by_iteration(n, n_outputs, exact):
-        n_landmarks = N_LANDMARKS if n > FACTOR_LIMIT else _FEW_LANDMARKS
+        settings = NystroemSettings()
+        n_landmarks = settings.n_landmarks if n > LIMITS.factored_rows else LIMITS.few_landmarks
         factor = NystroemFactor.of(tangent, n_landmarks)
-        return NystroemSystem(tangent, factor, RTOL if exact else RTOL_OF_CLASSES)
+        return NystroemSystem(tangent, factor, settings if exact else settings.inexact())
     if isinstance(previous, IterativeSystem):
         kernel = previous.kernel
     else:
@@ -180,7 +201,7 @@ def tangent_system(
 
 def by_iteration(n: int, k: int, exact: bool) -> bool:
     """Whether the systems of n rows and k outputs are solved to a few digits only, by `NystroemSystem`."""
-    return n > FACTOR_LIMIT or (not exact and k * n > DENSE_LIMIT)
+    return n > LIMITS.factored_rows or (not exact and k * n > LIMITS.dense)
 
 
 def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dtype:
@@ -201,7 +222,7 @@ def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dty
     inexact : bool
         `by_iteration`.
     """
-    noisy = penalty >= _SINGLE_PENALTY and n * m > SMALL
+    noisy = penalty >= LIMITS.single_penalty and n * m > LIMITS.small
     return np.dtype(np.float32 if inexact or noisy else dtype)
 
 
