@@ -306,7 +306,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         scaling = TargetScaling if squared else ClassScaling
         return Task(
             scale_targets=lambda Y, weights: scaling.of(Y, weights, centre=self.fit_intercept),
-            loss=lambda target: SquaredError() if squared else CrossEntropy(target.mean),
+            loss=lambda target: SquaredError() if squared else CrossEntropy(target.origin),
             score=self._log_score,
             split=lambda Y, seed: hold_out(Y, seed, self.validation_fraction, self._strata(Y)),
             balanced=True,  # labels are noisy: smoother networks have lower log-losses

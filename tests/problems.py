@@ -64,7 +64,7 @@ def outputs(case: Problem, theta: np.ndarray) -> np.ndarray:
 
 
 def objective(
-    m=40, n=25, d=3, k=1, *, alpha=0.0, centred=True, gamma=0.4, seed=0, weights=None,
+    m=40, n=25, d=3, k=1, *, penalty=0.0, centred=True, gamma=0.4, seed=0, weights=None,
     output_init="centred", dtype=np.float64, tol=None, depth=np.inf,
 ) -> Objective:  # fmt: skip
     """Return the objective of a smooth target with a little noise."""
@@ -77,7 +77,7 @@ def objective(
         depth=depth,
     )  # fmt: skip
     weights = np.ones(n) if weights is None else weights
-    return Objective(X, Y, weights, start, alpha=alpha, centred=centred, equilibrium_tol=tol)
+    return Objective(X, Y, weights, start, penalty=penalty, centred=centred, equilibrium_tol=tol)
 
 
 def regression(n=40, d=4, k=None, seed=0, noise=0.1):

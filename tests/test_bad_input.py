@@ -351,7 +351,7 @@ def test_settings_out_of_range_are_named_with_what_they_may_be(name, value):
 # --- words ----------------------------------------------------------------------------------------------
 
 
-def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4, quadratic=True):
+def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4, linear_promise=True):
     """What is said of a fit from a loss of .5 (nothing explained) to ``end``."""
     history = History([0.5, end], [1.0, 2 * end], [0.8, 0.8], [np.nan, 1.0])
     theta = np.zeros(1)
@@ -365,7 +365,7 @@ def words(status, *, tol=1e-4, promised=np.nan, left_out=None, end=0.4, quadrati
         tol=tol,
         contraction=0.8,
         warm_start=False,
-        quadratic=quadratic,
+        linear_promise=linear_promise,
     )
 
 
@@ -414,11 +414,11 @@ def test_a_fit_that_falls_short_of_its_linearisation_is_reported(case, left):
         ({"end": 0.499, "left_out": 0.09}, None),  # next to nothing to explain
         ({"end": 0.45}, None),
         ({"end": 0.45, "left_out": 0.3, "tol": 1e-3}, None),
-        ({"end": 0.45, "left_out": 0.3, "quadratic": True}, None),  # where there would be a promise
+        ({"end": 0.45, "left_out": 0.3, "linear_promise": True}, None),  # where there would be a promise
     ],
 )
 def test_a_fit_of_classes_that_explains_less_than_leave_one_out_is_reported(case, explained):
-    text = words(TrainingStatus.CONVERGED, **({"quadratic": False} | case))
+    text = words(TrainingStatus.CONVERGED, **({"linear_promise": False} | case))
     assert text is None if explained is None else f"explains {explained} of the loss of the start" in text
 
 

@@ -17,8 +17,7 @@ from sk_implicit import ImplicitReLUClassifier
 from sk_implicit.function_space.losses import CrossEntropy
 from sk_implicit.network import Shape, draw_network, weight_views
 from sk_implicit.training import SOLVERS, Objective, tangent_system
-from sk_implicit.training import lm as lm_module
-from sk_implicit.training.lm import LevenbergMarquardt, LMState
+from sk_implicit.training.lm import LevenbergMarquardt, LMSettings, LMState
 from sk_implicit.training.nystroem import NystroemFactor, NystroemSystem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -46,7 +45,7 @@ def goal(k, n=7, m=12, alpha=0.7, seed=0):
     start = draw_network(Shape(m, 4, k), 0.4, rng)
     loss = CrossEntropy(np.linspace(-0.5, 0.5, k))
     weights = rng.uniform(0.3, 3, n)
-    return Objective(X, Y, weights, start, alpha=alpha, loss=loss, equilibrium_tol=1e-13)
+    return Objective(X, Y, weights, start, penalty=alpha, loss=loss, equilibrium_tol=1e-13)
 
 
 def jacobian(objective, point):
@@ -68,12 +67,12 @@ def test_gradient_agrees_with_finite_differences(k):
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k, monkeypatch):
-    monkeypatch.setattr(lm_module, "_MAX_CORRECTIONS", 0)
+def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k):
     objective, rng = goal(k), np.random.RandomState(3)
     drift = 0.05 * rng.standard_normal(objective.start.theta.size)
     point = objective.evaluate(objective.start.theta + drift)
-    new, _, mu = LevenbergMarquardt().step(objective, point, LMState(damping=0.01))
+    solver = LevenbergMarquardt(LMSettings(max_corrections=0))
+    new, _, mu = solver.step(objective, point, LMState(damping=0.01))
     J, (n, _) = jacobian(objective, point), objective.Y.shape
     P = objective.Y - point.residual
     B = np.zeros((k * n, k * n))
@@ -83,8 +82,8 @@ def test_step_is_the_generalised_gauss_newton_step_in_the_weights(k, monkeypatch
         B[np.ix_(rows_of_i, rows_of_i)] = objective.weights[i] * hessian
     scale = np.average(np.mean(np.sum(J**2, axis=1).reshape(k, n), axis=0), weights=objective.weights)
     scale *= np.prod(objective.weights) ** (1 / n)
-    normal = J.T @ B @ J + (objective.alpha + mu * scale) * np.eye(J.shape[1])
-    right = J.T @ (objective.weights[:, None] * point.residual).ravel(order="F") - objective.alpha * drift
+    normal = J.T @ B @ J + (objective.penalty + mu * scale) * np.eye(J.shape[1])
+    right = J.T @ (objective.weights[:, None] * point.residual).ravel(order="F") - objective.penalty * drift
     delta = np.linalg.solve(normal, right)
     assert_allclose(new.network.theta - point.network.theta, delta, atol=1e-7 * np.abs(delta).max())
 
@@ -358,4 +357,4 @@ def test_a_system_that_cannot_be_factorised_ends_the_corrections():
             raise np.linalg.LinAlgError
 
     point = objective.first
-    assert LevenbergMarquardt._correct(objective, point, Singular(), 1.0) is point
+    assert LevenbergMarquardt()._correct(objective, point, Singular(), 1.0) is point

@@ -138,7 +138,7 @@ def test_entries_out_of_the_range_of_single_precision(scale, least):
 
 def test_training_measures_the_points_it_keeps_only(lanczos):
     """Levenberg-Marquardt: trials that were rejected, or only a stage on the way, are bounded."""
-    goal = objective(m=80, n=40, alpha=1e-3)
+    goal = objective(m=80, n=40, penalty=1e-3)
     evaluations = []
     evaluate = goal.evaluate
     goal.evaluate = lambda *a, **k: evaluations.append(1) or evaluate(*a, **k)

@@ -223,7 +223,7 @@ def test_copy_of_the_weights_is_the_same_network():
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("k", [1, 2])
 def test_gradient_of_the_objective_agrees_with_finite_differences(depth, k):
-    task = objective(m=8, n=6, k=k, alpha=0.1, depth=depth)
+    task = objective(m=8, n=6, k=k, penalty=0.1, depth=depth)
     rng = np.random.RandomState(0)
     theta = task.start.theta + 0.1 * rng.standard_normal(task.start.theta.size)
     gradient, _ = task.gradient(task.evaluate(theta))

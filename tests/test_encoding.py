@@ -8,11 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
 from sk_implicit.inputs.encoding import (
-    INTERVALS,
-    MAX_COLUMNS,
-    MAX_FEATURES,
-    MIN_DISTINCT,
-    MIN_INTERVALS,
+    LIMITS,
     PiecewiseLinear,
 )
 from sk_implicit.inputs.scaling import InputScaling
@@ -33,13 +29,13 @@ def test_columns_are_interpolated_ranks():
     np.testing.assert_allclose(columns.mean(axis=0), 0, atol=1e-12)
     for j in (0, 2):
         knots = encoding.knots(j)
-        assert len(knots) == INTERVALS + 1
+        assert len(knots) == LIMITS.intervals + 1
         assert knots[0] == X[:, j].min() and knots[-1] == X[:, j].max()
         mine = encoding.feature == j
         total = (columns + encoding.mean)[:, mine].sum(axis=1)
         np.testing.assert_allclose(total, np.interp(X[:, j], knots, np.arange(len(knots))), atol=1e-9)
         counts, _ = np.histogram(X[:, j], knots)
-        assert counts.min() >= len(X) // INTERVALS - 2
+        assert counts.min() >= len(X) // LIMITS.intervals - 2
     assert encoding.knots(1).size == 0
 
 
@@ -76,11 +72,13 @@ def test_what_is_left_alone():
     """Few levels, too many features, and values beyond the precision's range."""
     rng = np.random.RandomState(0)
     weights = np.ones(50)
-    assert PiecewiseLinear.of(rng.randint(0, MIN_DISTINCT - 1, (50, 3)).astype(float), weights) is None
-    assert PiecewiseLinear.of(rng.standard_normal((50, MAX_FEATURES + 1)), weights) is None
-    many = MAX_COLUMNS // MIN_INTERVALS
+    assert (
+        PiecewiseLinear.of(rng.randint(0, LIMITS.least_distinct - 1, (50, 3)).astype(float), weights) is None
+    )
+    assert PiecewiseLinear.of(rng.standard_normal((50, LIMITS.features + 1)), weights) is None
+    many = LIMITS.columns // LIMITS.least_intervals
     assert PiecewiseLinear.of(rng.standard_normal((50, many + 1)), weights) is None
-    assert len(PiecewiseLinear.of(rng.standard_normal((50, many)), weights).feature) <= MAX_COLUMNS
+    assert len(PiecewiseLinear.of(rng.standard_normal((50, many)), weights).feature) <= LIMITS.columns
     assert PiecewiseLinear.of(1e308 * rng.uniform(-1, 1, (50, 1)), weights) is None
 
 

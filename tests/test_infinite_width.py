@@ -17,9 +17,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit._numerics import blocks
 from sk_implicit.function_space import ridge
+from sk_implicit.function_space.losses import SquaredError
 from sk_implicit.function_space.ridge import choose_landmarks, fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel, limit_kernel_derivatives
-from sk_implicit.models.limit_solution import fit_limit, limit_kernel_rows
+from sk_implicit.models.limit_solution import limit_kernel_rows, solve_limit
 
 FINITE_ONLY = (
     *("A_", "W_", "U_", "V_", "A_init_", "W_init_", "U_init_", "V_init_", "history_"),
@@ -76,7 +77,7 @@ def test_loo_score_is_that_of_refits_without_each_row():
     X = np.column_stack([X, np.ones(len(X))])
     weights = np.array([1.0, 2, 0.5, *np.ones(12)])
     Y = y[:, None] - np.average(y, weights=weights)
-    fit = fit_limit(X, Y, weights, gamma=0.4, alpha="loo")
+    fit = solve_limit(X, Y, weights, SquaredError(), gamma=0.4, alpha="loo")
     K = limit_kernel(X, gamma=0.4)
     squares = []
     for i in range(15):
@@ -215,7 +216,7 @@ def test_all_rows_as_landmarks_are_the_exact_solution():
 
 
 def test_landmarks_solve_the_restricted_problem(monkeypatch):
-    monkeypatch.setattr(blocks, "_KERNEL_ROWS", 7)
+    monkeypatch.setattr(blocks, "SIZES", blocks.BlockSizes(kernel_rows=7))
     X, Y = problem(n=50, k=2)
     weights, landmarks = np.linspace(0.2, 3, 50), np.arange(0, 50, 4)
     fit = fit_ridge(limit_kernel_rows(X, landmarks, 0.4), landmarks, Y, weights, 0.1)
@@ -228,8 +229,7 @@ def test_landmarks_solve_the_restricted_problem(monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_square_of_the_rows(monkeypatch):
-    monkeypatch.setattr(ridge, "MAX_ROWS", 500)
-    monkeypatch.setattr(ridge, "N_LANDMARKS", 200)
+    monkeypatch.setattr(ridge, "LIMITS", ridge.RidgeLimits(exact_rows=500, n_landmarks=200))
     X, y = problem(n=5000)
     exact_size = 8 * 5000**2
     model = ImplicitReLURegressor(np.inf, alpha=0.01, relevance=None)
@@ -246,8 +246,8 @@ def test_memory_does_not_grow_with_the_square_of_the_rows(monkeypatch):
 
 def test_landmarks_are_a_fixed_sorted_sample():
     np.testing.assert_array_equal(choose_landmarks(100), np.arange(100))
-    many = choose_landmarks(ridge.MAX_ROWS + 1)
-    assert len(many) == ridge.N_LANDMARKS and np.all(np.diff(many) > 0)
+    many = choose_landmarks(ridge.LIMITS.exact_rows + 1)
+    assert len(many) == ridge.LIMITS.n_landmarks and np.all(np.diff(many) > 0)
 
 
 # ---------------------------------------------------------------- the kernel

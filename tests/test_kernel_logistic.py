@@ -9,11 +9,12 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier
+from sk_implicit.function_space import ridge
 from sk_implicit.function_space.losses import CrossEntropy, SquaredError
 from sk_implicit.function_space.newton import fit_newton
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_kernel
-from sk_implicit.models.limit_solution import SOFTENING, fit_logistic_limit, limit_kernel_rows
+from sk_implicit.models.limit_solution import limit_kernel_rows, solve_limit
 
 
 def problem(k, n=40, noise=0.4):
@@ -78,23 +79,22 @@ def test_all_rows_as_landmarks_are_the_exact_solution(k):
 
 def test_few_landmarks_predict_nearly_as_well(monkeypatch):
     X, Y, weights, loss = problem(3, n=200, noise=0.1)
-    exact = fit_logistic_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
-    monkeypatch.setattr("sk_implicit.function_space.ridge.MAX_ROWS", 100)
-    monkeypatch.setattr("sk_implicit.function_space.ridge.N_LANDMARKS", 60)
-    few = fit_logistic_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
+    exact = solve_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
+    monkeypatch.setattr(ridge, "LIMITS", ridge.RidgeLimits(exact_rows=100, n_landmarks=60))
+    few = solve_limit(X, Y, weights, loss, gamma=0.4, alpha=1.0)
     assert few.dual.shape == (60, 3)
     assert exact.losses[-1] < few.losses[-1] < 1.1 * exact.losses[-1]
 
 
 def test_separable_rows_have_a_fit_without_a_penalty():
     X, Y, _, loss = problem(1, noise=0.0)
-    fit = fit_logistic_limit(X, Y, np.ones(40), loss, gamma=0.4, alpha=0.0)
+    fit = solve_limit(X, Y, np.ones(40), loss, gamma=0.4, alpha=0.0)
     assert np.isfinite(fit.dual).all()
     # softened targets are met: log-odds of log((1 − ε/2)/(ε/2)) for every row, and their entropy is left
-    rare = SOFTENING / 2
+    rare = loss.softening / 2
     assert abs(fit.losses[-1] + rare * np.log(rare) + (1 - rare) * np.log1p(-rare)) < 1e-3
     F = limit_kernel(X, gamma=0.4)[:, fit.landmarks] @ fit.dual + loss.base
-    assert_allclose(F * (2 * Y - 1), np.log(2 / SOFTENING - 1), rtol=0.02)
+    assert_allclose(F * (2 * Y - 1), np.log(2 / loss.softening - 1), rtol=0.02)
 
 
 # --------------------------------------------------------------- the estimator

@@ -11,8 +11,9 @@ from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit._numerics import blocks
 from sk_implicit.function_space.losses import Curvature, SquaredError
 from sk_implicit.network.tangent import TangentFeatures, joint_kernel, kernel_block
-from sk_implicit.training import nystroem, tangent_system
-from sk_implicit.training.nystroem import NystroemFactor, NystroemSystem
+from sk_implicit.training import tangent_system
+from sk_implicit.training.nystroem import NystroemFactor, NystroemSettings, NystroemSystem
+from sk_implicit.training.tangent_system import SystemLimits
 
 
 def uneven(n: int) -> np.ndarray:
@@ -22,14 +23,14 @@ def uneven(n: int) -> np.ndarray:
 @pytest.fixture
 def small_limit(monkeypatch):
     """Treat problems of more than 10 rows as large ones, and work in blocks of a few rows."""
-    monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(tangent_system, "LIMITS", SystemLimits(dense=10))
     monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 500)
-    monkeypatch.setattr(nystroem, "_BLOCK", 16)
+    monkeypatch.setattr(blocks, "SIZES", blocks.BlockSizes(low_rank_rows=16))
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_system_agrees_with_the_definition(k, monkeypatch):
-    monkeypatch.setattr(nystroem, "_LEAST", 1e-11)
+def test_system_agrees_with_the_definition(k):
+    tight = NystroemSettings(rtol=1e-11, max_iter=500, least_residual=1e-11)
     goal = objective(m=30, n=50, k=k, weights=uneven(50))
     tangent = goal.tangent(goal.first)
     curvature, q = SquaredError().curvature(goal.Y, goal.first.residual, goal.weights)
@@ -37,7 +38,7 @@ def test_system_agrees_with_the_definition(k, monkeypatch):
     for shift in (0.1, 3.0):
         S = root[:, None] * joint_kernel(tangent) * root + shift * np.eye(50 * k)
         expected = np.linalg.solve(S, q.ravel(order="F")).reshape(q.shape, order="F")
-        system = NystroemSystem(tangent, NystroemFactor.of(tangent, 20), rtol=1e-11, max_iter=500)
+        system = NystroemSystem(tangent, NystroemFactor.of(tangent, 20), tight)
         assert_allclose(system.solve(q, curvature, shift), expected, rtol=1e-7, atol=1e-9)
 
 
@@ -54,7 +55,7 @@ def test_iterations_end_at_the_duality_gap_that_is_asked_for():
     exact = np.linalg.solve(K + shift * np.eye(80), q)
     gaps = []
     for rtol in (1.0, 0.3, 0.1):
-        system = NystroemSystem(tangent, NystroemFactor.of(tangent, 5), rtol=rtol)
+        system = NystroemSystem(tangent, NystroemFactor.of(tangent, 5), NystroemSettings(rtol=rtol))
         v = system.solve(q, curvature, shift)
         residual = q - K @ v - shift * v
         gap, loss = primal(v) - primal(exact), 0.5 * np.sum((shift * v) ** 2)
@@ -101,7 +102,8 @@ def test_landmarks_save_iterations():
     curvature, q = SquaredError().curvature(goal.Y, goal.first.residual, goal.weights)
     products = []
     for landmarks in (1, 60):
-        system = NystroemSystem(tangent, NystroemFactor.of(tangent, landmarks), rtol=1e-3, max_iter=300)
+        settings = NystroemSettings(rtol=1e-3, max_iter=300)
+        system = NystroemSystem(tangent, NystroemFactor.of(tangent, landmarks), settings)
         system.solve(q, curvature, 1e-3)
         products.append(system.n_products)
     assert products[1] < 0.5 * products[0]

@@ -163,7 +163,7 @@ def test_zero_start_has_the_penalty_of_a_gaussian_one():
 def test_penalty_of_many_rows_is_that_of_a_fixed_sample(monkeypatch):
     weights = np.random.RandomState(0).uniform(0.5, 2, size=60)
     goal = objective(n=60, weights=weights)
-    monkeypatch.setattr(penalty, "MAX_ROWS", 30)
+    monkeypatch.setattr(penalty, "LIMITS", penalty.SampleLimits(decomposed_rows=30))
     chosen = choose_penalty(goal, "loo", "centred")
     rows = np.random.RandomState(0).choice(60, 30, replace=False)
     sample = goal.tangent(goal.first).take(rows)

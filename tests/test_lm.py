@@ -17,7 +17,7 @@ from sk_implicit.function_space.losses import Curvature, SquaredError
 from sk_implicit.models import finite_width
 from sk_implicit.network.tangent import joint_kernel, kernel_block, mean_diagonal
 from sk_implicit.training import TrainingStatus, lm, tangent_system
-from sk_implicit.training.lm import LevenbergMarquardt, LMState
+from sk_implicit.training.lm import LevenbergMarquardt, LMSettings, LMState
 
 
 def uneven(n):
@@ -34,14 +34,13 @@ def jacobian(goal, point):
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize(("alpha", "damping"), [(0.0, 0.3), (0.5, 0.0), (0.5, 0.3)])
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
-def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, unit, monkeypatch):
+def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, unit):
     """min over δ of Σ w (r − Jδ)² + a ‖d + δ‖² + Σ μ_j δ_j², by its normal equations in weight space."""
-    monkeypatch.setattr(lm, "_MAX_CORRECTIONS", 0)
     alpha *= unit
-    goal = objective(m=10, n=7, k=k, alpha=alpha, weights=unit * uneven(7), tol=1e-14)
+    goal = objective(m=10, n=7, k=k, penalty=alpha, weights=unit * uneven(7), tol=1e-14)
     drift = 0.05 * np.random.RandomState(0).standard_normal(goal.start.theta.size)
     point = goal.evaluate(goal.start.theta + drift)
-    new, _, used = LevenbergMarquardt().step(goal, point, LMState(damping))
+    new, _, used = LevenbergMarquardt(LMSettings(max_corrections=0)).step(goal, point, LMState(damping))
     scale = mean_diagonal(goal.tangent(point), goal.weights)
     scale *= np.prod(goal.weights) ** (1 / 7)
     mu = np.full(goal.start.theta.size, used * scale)
@@ -54,10 +53,9 @@ def test_step_minimises_the_damped_quadratic_model(k, alpha, damping, unit, monk
     assert_allclose(new.network.theta - point.network.theta, delta, atol=1e-9 * np.abs(delta).max())
 
 
-def test_undamped_step_without_penalty_is_the_shortest_that_interpolates(monkeypatch):
-    monkeypatch.setattr(lm, "_MAX_CORRECTIONS", 0)
+def test_undamped_step_without_penalty_is_the_shortest_that_interpolates():
     goal = objective(m=30, n=7, tol=1e-14)
-    new, _, used = LevenbergMarquardt().step(goal, goal.first, LMState())
+    new, _, used = LevenbergMarquardt(LMSettings(max_corrections=0)).step(goal, goal.first, LMState())
     assert used == 0
     shortest = np.linalg.lstsq(jacobian(goal, goal.first), goal.first.residual.ravel(), rcond=None)[0]
     assert_allclose(new.network.theta - goal.start.theta, shortest, atol=1e-8)
@@ -116,9 +114,9 @@ def test_one_output_needs_one_product_in_the_iterative_system():
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_training_by_conjugate_gradients_follows_training_by_factorisation(k, monkeypatch):
-    dense = run(objective(k=k, alpha=0.3), "lm", max_iter=5)
-    monkeypatch.setattr(tangent_system, "DENSE_LIMIT", 0)
-    iterative = run(objective(k=k, alpha=0.3), "lm", max_iter=5)
+    dense = run(objective(k=k, penalty=0.3), "lm", max_iter=5)
+    monkeypatch.setattr(tangent_system, "LIMITS", tangent_system.SystemLimits(dense=0))
+    iterative = run(objective(k=k, penalty=0.3), "lm", max_iter=5)
     assert_allclose(iterative.history.loss, dense.history.loss, rtol=1e-4)
 
 
@@ -127,7 +125,7 @@ def test_contradictory_rows_without_penalty_are_fitted_by_their_mean():
     goal = objective(n=8)
     X = np.vstack([goal.X, goal.X[:2]])
     Y = np.vstack([goal.Y, goal.Y[:2] + 1])
-    goal = type(goal)(X, Y, np.ones(10), goal.start, alpha=0.0)
+    goal = type(goal)(X, Y, np.ones(10), goal.start, penalty=0.0)
     state = run(goal, "lm", max_iter=20, tol=1e-10)
     residual = goal.evaluate(state.best_theta).residual
     assert state.status in (TrainingStatus.CONVERGED, TrainingStatus.STALLED)
@@ -222,9 +220,11 @@ def test_a_step_that_gains_little_is_tried_shorter():
     noise = np.random.RandomState(1).standard_normal((40, 1))
 
     def undamped(size):
-        scaled = type(goal)(goal.X, size * noise, goal.weights, goal.start, alpha=1e-3, equilibrium_tol=1e-12)
+        scaled = type(goal)(
+            goal.X, size * noise, goal.weights, goal.start, penalty=1e-3, equilibrium_tol=1e-12
+        )
         point = scaled.first
-        delta, predicted = lm.Linearisation(scaled, point, None).propose(scaled, point, scaled.alpha)
+        delta, predicted = lm.Linearisation(scaled, point, None).propose(scaled, point, scaled.penalty)
         trial = scaled.evaluate(scaled.start.theta + delta, near=point)
         gain = (point.value - trial.value) / (point.value - predicted)
         return scaled, trial, gain if scaled.admits(trial) else -1.0
@@ -266,9 +266,9 @@ def test_a_fit_that_falls_far_short_of_its_linearisation_says_so():
 
 
 def test_shortfall_compares_with_what_the_first_linearisation_predicts():
-    goal = objective(m=30, n=40, alpha=0.1, tol=1e-12)
+    goal = objective(m=30, n=40, penalty=0.1, tol=1e-12)
     model = lm.Linearisation(goal, goal.first, None)
-    _, promised = model.propose(goal, goal.first, goal.alpha)
+    _, promised = model.propose(goal, goal.first, goal.penalty)
     state = run(goal, "lm", max_iter=3)
     assert state.solver_state.promised == pytest.approx(promised, rel=1e-9)
     start = goal.first_value
@@ -281,10 +281,11 @@ def test_shortfall_compares_with_what_the_first_linearisation_predicts():
 
 
 def test_damping_follows_the_gain():
-    assert lm._next_damping(0.1, 0.1, False, 4) == pytest.approx(0.4)
-    assert lm._next_damping(0.1, 0.5, False, 4) == 0.1
-    assert lm._next_damping(0.1, 0.9, True, 4) == 0.1
-    assert lm._next_damping(0.1, 0.9, False, 4) == pytest.approx(0.025)
-    assert lm._next_damping(0.1, 0.9, False, 2) == pytest.approx(0.05)
-    assert lm._next_damping(lm._MIN_DAMPING, 0.9, False, 4) == 0
-    assert lm._next_damping(0.0, 0.1, False, 4) == lm._MIN_DAMPING
+    settings = LMSettings()
+    assert settings.next_damping(0.1, 0.1, False, 4) == pytest.approx(0.4)
+    assert settings.next_damping(0.1, 0.5, False, 4) == 0.1
+    assert settings.next_damping(0.1, 0.9, True, 4) == 0.1
+    assert settings.next_damping(0.1, 0.9, False, 4) == pytest.approx(0.025)
+    assert settings.next_damping(0.1, 0.9, False, 2) == pytest.approx(0.05)
+    assert settings.next_damping(settings.min_damping, 0.9, False, 4) == 0
+    assert settings.next_damping(0.0, 0.1, False, 4) == settings.min_damping

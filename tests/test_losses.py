@@ -83,7 +83,7 @@ def test_residual_in_the_coordinates_of_the_root(name, spread, seed):
     assert_allclose(curvature.root(q), weights[:, None] * residual, atol=1e-6)
     assert_allclose(curvature.project(q), q, atol=1e-12)
     eigenvalues = np.linalg.eigvalsh(dense_root(curvature) @ dense_root(curvature).transpose(0, 2, 1))
-    assert (eigenvalues.max(axis=1) <= weights * loss.largest_curvature * (1 + 1e-9)).all()
+    assert (eigenvalues.max(axis=1) <= weights * loss.largest_curvature(Y) * (1 + 1e-9)).all()
 
 
 def test_rows_predicted_wrongly_for_certain_take_bounded_steps():

@@ -17,7 +17,7 @@ STEP = 1e-6
 @pytest.mark.parametrize(("k", "centred", "alpha"), [(1, True, 0.7), (2, False, 0.0), (3, True, 0.7)])
 def test_gradient_agrees_with_finite_differences(k, centred, alpha):
     weights = np.random.RandomState(0).uniform(0.2, 3, size=5)
-    goal = objective(m=7, n=5, k=k, alpha=alpha, centred=centred, weights=weights, tol=1e-14)
+    goal = objective(m=7, n=5, k=k, penalty=alpha, centred=centred, weights=weights, tol=1e-14)
     rng = np.random.RandomState(1)
     theta = goal.start.theta + 0.3 * rng.standard_normal(goal.start.theta.size)
     gradient, _ = goal.gradient(goal.evaluate(theta))
@@ -31,7 +31,7 @@ def test_gradient_agrees_with_finite_differences(k, centred, alpha):
 
 def test_value_is_the_formula_of_the_module():
     weights = np.random.RandomState(0).uniform(0.2, 3, size=6)
-    goal = objective(m=8, n=6, k=2, alpha=0.7, centred=True, weights=weights, tol=1e-13)
+    goal = objective(m=8, n=6, k=2, penalty=0.7, centred=True, weights=weights, tol=1e-13)
     theta = goal.start.theta + 0.1
     point = goal.evaluate(theta)
     start = goal.start.output(goal.start.forward(goal.X, to(1e-13))[0])
@@ -105,7 +105,7 @@ def test_start_that_is_not_certified_may_train():
 
 
 def test_evaluation_leaves_its_inputs_alone():
-    goal = objective(k=2, alpha=0.3)
+    goal = objective(k=2, penalty=0.3)
     theta, X, Y = goal.start.theta.copy(), goal.X.copy(), goal.Y.copy()
     theta.flags.writeable = goal.Y.flags.writeable = False
     point = goal.evaluate(theta, near=goal.first)

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse import random as sparse_random
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit.inputs.relevance import MAX_COLUMNS, MAX_ROWS, _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.inputs.relevance import SETTINGS, _Likelihood, choose_inputs, learn_relevance
 from sk_implicit.inputs.scale_prior import ScalePrior
 
 
@@ -75,7 +75,7 @@ def test_irrelevant_features_shrink():
 @pytest.mark.parametrize("relevance", ["auto", "linear"])
 def test_sparse_and_dense_agree_and_many_rows_are_sampled(relevance):
     """The same inputs from CSR, beyond the number of rows that are sampled."""
-    X, Y = problem(n=MAX_ROWS + 50)
+    X, Y = problem(n=SETTINGS.sampled_rows + 50)
     X[X < 0] = 0
     dense, sparse = chosen(X, Y, relevance), chosen(csr_array(X), Y, relevance)
     np.testing.assert_allclose(dense.scale, sparse.scale, rtol=1e-12)
@@ -85,7 +85,7 @@ def test_sparse_and_dense_agree_and_many_rows_are_sampled(relevance):
 
 def test_wide_sparse_tables_stay_as_they_are():
     """Beyond a number of columns nothing is learnt, and nothing made dense."""
-    X = sparse_random(40, MAX_COLUMNS + 1, density=0.01, format="csr", random_state=0)
+    X = sparse_random(40, SETTINGS.dense_columns + 1, density=0.01, format="csr", random_state=0)
     Y = np.random.RandomState(0).standard_normal((40, 1))
     inputs = chosen(X, Y, "auto")
     assert inputs.encoding is None and np.ptp(inputs.scale) == 0

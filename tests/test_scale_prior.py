@@ -10,7 +10,7 @@ from sk_implicit import ImplicitReLURegressor
 from sk_implicit._numerics.blocks import sample_rows
 from sk_implicit.inputs.encoding import PiecewiseLinear
 from sk_implicit.inputs.relevance import (
-    MAX_ROWS,
+    SETTINGS,
     _Likelihood,
     choose_inputs,
     learn_relevance,
@@ -101,7 +101,7 @@ def test_levels_that_the_sample_misses_are_rare():
     """Of 600 rows 500 are looked at: a column that is constant there may vary in the others."""
     rng = np.random.RandomState(0)
     X = np.column_stack([rng.standard_normal(600), np.zeros(600), np.ones(600)])
-    X[np.setdiff1d(np.arange(600), sample_rows(600, MAX_ROWS))[:2], 1] = 1
+    X[np.setdiff1d(np.arange(600), sample_rows(600, SETTINGS.sampled_rows))[:2], 1] = 1
     settings = {"gamma": 0.4, "bias": True, "relevance": "linear"}
     for form in (np.array, csr_array):
         inputs = choose_inputs(form(X), np.ones((600, 1)), np.ones(600), **settings)

@@ -13,7 +13,7 @@ from sk_implicit.network.tangent import joint_kernel
 from sk_implicit.training import SOLVERS, NoStep, TrainingStatus, train
 from sk_implicit.training.adam import Adam
 from sk_implicit.training.gradient_descent import largest_curvature
-from sk_implicit.training.objective import MAX_CONTRACTION, Point
+from sk_implicit.training.objective import Accuracy, Point
 
 every_solver = pytest.mark.parametrize("name", list(SOLVERS))
 gradient_solver = pytest.mark.parametrize("name", ["gd", "adam"])
@@ -46,7 +46,7 @@ def check_history(state, n_iter):
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("centred", [True, False])
 def test_loss_falls_and_the_best_weights_are_kept(name, k, centred):
-    goal = objective(k=k, alpha=0.1, centred=centred)
+    goal = objective(k=k, penalty=0.1, centred=centred)
     state = run(goal, name)
     check_history(state, 8)
     losses = state.history.loss
@@ -61,7 +61,7 @@ def test_loss_falls_and_the_best_weights_are_kept(name, k, centred):
 
 @every_solver
 def test_loss_is_half_the_squared_error_plus_the_penalty(name):
-    goal = objective(alpha=0.1)
+    goal = objective(penalty=0.1)
     state = run(goal, name, max_iter=3)
     drift = state.theta - goal.start.theta
     penalty = 0.5 * 0.1 * (drift @ drift) / goal.total_weight
@@ -79,9 +79,9 @@ def test_equal_seeds_give_equal_bits(name):
 @every_solver
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
 def test_continued_equals_uninterrupted(name, alpha):
-    whole = run(objective(alpha=alpha), name, max_iter=7)
-    part = run(objective(alpha=alpha), name, max_iter=3)
-    continued = run(objective(alpha=alpha), name, max_iter=4, previous=part, seed=99)
+    whole = run(objective(penalty=alpha), name, max_iter=7)
+    part = run(objective(penalty=alpha), name, max_iter=3)
+    continued = run(objective(penalty=alpha), name, max_iter=4, previous=part, seed=99)
     check_history(continued, 7)
     assert_allclose(continued.history.loss, whole.history.loss, rtol=1e-7, atol=1e-14)
     assert_allclose(continued.theta, whole.theta, rtol=1e-6, atol=1e-7)
@@ -89,7 +89,7 @@ def test_continued_equals_uninterrupted(name, alpha):
 
 @every_solver
 def test_training_leaves_the_data_and_the_start_alone(name):
-    goal = objective(k=2, alpha=0.1)
+    goal = objective(k=2, penalty=0.1)
     copies = goal.start.theta.copy(), goal.X.copy(), goal.Y.copy(), goal.weights.copy()
     run(goal, name, max_iter=3)
     for now, then in zip((goal.start.theta, goal.X, goal.Y, goal.weights), copies, strict=True):
@@ -102,9 +102,9 @@ def test_weights_of_one_row_twice_are_those_of_weight_two(name):
     weights = np.ones(12)
     weights[[3, 7]] = 2
     repeated = np.r_[np.arange(12), 3, 7]
-    heavy = objective(n=12, weights=weights, alpha=0.1)
+    heavy = objective(n=12, weights=weights, penalty=0.1)
     twice = type(heavy)(
-        heavy.X[repeated], heavy.Y[repeated], np.ones(14), heavy.start, alpha=0.1, centred=True
+        heavy.X[repeated], heavy.Y[repeated], np.ones(14), heavy.start, penalty=0.1, centred=True
     )
     # in one batch: smaller ones are drawn from rows, so a repeated row makes other batches
     one, other = (run(goal, name, max_iter=4, batch_size=14) for goal in (heavy, twice))
@@ -128,14 +128,15 @@ def test_contraction_stays_below_one(name):
     start = type(goal.start)(
         goal.start.A * scale, goal.start.W, goal.start.U, goal.start.V, gamma=goal.start.gamma
     )
-    goal = type(goal)(goal.X, 5 * goal.Y, goal.weights, start, alpha=0.0, centred=False)
+    goal = type(goal)(goal.X, 5 * goal.Y, goal.weights, start, penalty=0.0, centred=False)
     state = run(goal, name, max_iter=6)
     contractions = state.history.contraction
     assert len(contractions) > 3
-    assert max(contractions) < MAX_CONTRACTION
+    assert max(contractions) < Accuracy().max_contraction
     # the target does pull: without a limit, the same training leaves the set
-    free = type(goal)(goal.X, goal.Y, goal.weights, start, centred=False, largest_contraction=np.inf)
-    assert max(run(free, name, max_iter=6).history.contraction) > MAX_CONTRACTION
+    free = Accuracy(max_contraction=np.inf)
+    goal = type(goal)(goal.X, goal.Y, goal.weights, start, centred=False, accuracy=free)
+    assert max(run(goal, name, max_iter=6).history.contraction) > Accuracy().max_contraction
 
 
 # --- how training ends ------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def test_contraction_stays_below_one(name):
 
 @every_solver
 def test_steps_used_up(name):
-    assert run(objective(alpha=0.1), name, max_iter=2).status is TrainingStatus.MAX_ITER
+    assert run(objective(penalty=0.1), name, max_iter=2).status is TrainingStatus.MAX_ITER
 
 
 @every_solver
@@ -152,7 +153,7 @@ def test_convergence_leaves_a_small_gradient(name):
     goal = objective(m=20, n=12)
     drawn = goal.start
     start = type(drawn)(0.2 * abs(drawn.A), 0.5 + abs(drawn.W), drawn.U, drawn.V, gamma=drawn.gamma)
-    goal = type(goal)(abs(goal.X), 0.3 * goal.Y, goal.weights, start, alpha=0.5)
+    goal = type(goal)(abs(goal.X), 0.3 * goal.Y, goal.weights, start, penalty=0.5)
     tol, gradient_limit, loss_limit = {
         "lm": (1e-11, 1e-5, 1e-7), "lbfgs": (1e-8, 1e-3, 1e-6), "gd": (1e-5, 3e-2, 1e-3),
         "adam": (1e-4, 0.5, 5e-2),
@@ -244,9 +245,9 @@ def test_interrupted_training_continues_as_if_it_had_not_been(name):
             raise KeyboardInterrupt
         return False
 
-    state = run(objective(alpha=0.1), name, monitor=interrupt)
-    continued = run(objective(alpha=0.1), name, max_iter=3, previous=state)
-    whole = run(objective(alpha=0.1), name, max_iter=6)
+    state = run(objective(penalty=0.1), name, monitor=interrupt)
+    continued = run(objective(penalty=0.1), name, max_iter=3, previous=state)
+    whole = run(objective(penalty=0.1), name, max_iter=6)
     assert_allclose(continued.history.loss, whole.history.loss, rtol=1e-7)
 
 
@@ -296,7 +297,7 @@ def test_losses_that_only_rise_are_no_convergence(name):
     assert state.history.n_iter < 60
     assert state.history.loss[-1] > 1.5 * state.best_loss
     assert state.status is TrainingStatus.DIVERGED
-    state = run(objective(alpha=0.1), name, max_iter=2000, tol=1e-3)
+    state = run(objective(penalty=0.1), name, max_iter=2000, tol=1e-3)
     assert state.status is TrainingStatus.CONVERGED
 
 
@@ -347,7 +348,7 @@ def test_solver_that_cannot_step_keeps_the_start():
 
 
 def test_gradient_descent_takes_the_papers_step():
-    goal = objective(alpha=0.1)
+    goal = objective(penalty=0.1)
     state = run(goal, "gd", max_iter=1, learning_rate=1e-3)
     gradient, _ = goal.gradient(goal.first)
     expected = goal.start.theta - 1e-3 * goal.total_weight * gradient
@@ -356,7 +357,7 @@ def test_gradient_descent_takes_the_papers_step():
 
 def test_automatic_step_of_gradient_descent_is_one_over_the_curvature():
     weights = np.random.RandomState(0).uniform(0.3, 2, size=25)
-    goal = objective(k=2, alpha=0.3, weights=weights)
+    goal = objective(k=2, penalty=0.3, weights=weights)
     root = np.tile(np.sqrt(weights), 2)
     S = root[:, None] * joint_kernel(goal.tangent(goal.first)) * root
     state = run(goal, "gd", max_iter=1)

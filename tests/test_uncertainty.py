@@ -12,7 +12,8 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sk_implicit import ImplicitReLUKernel, ImplicitReLURegressor
-from sk_implicit.function_space.posterior import LeftOut, Rows, calibrate, leave_out
+from sk_implicit.function_space import ridge
+from sk_implicit.function_space.posterior import LeftOut, LeftOutRows, calibrate, leave_out
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel
 from sk_implicit.models.limit_solution import limit_kernel_rows
@@ -95,7 +96,7 @@ def test_left_out_rows_are_those_of_refits(landmarks, cells):
     kernel = limit_kernel_rows(X, landmarks, 0.4)
     diagonal = limit_diagonal(X, gamma=0.4)
     unit = np.minimum(weights, 1.0) if cells else weights
-    rows = Rows(weights, unit, landmarks)
+    rows = LeftOutRows(weights, unit, landmarks)
     left_out = leave_out(fit_ridge(kernel, landmarks, y[:, None], weights, a), 0, kernel, diagonal, rows)
     # a landmark is one without its row, too: it is not asked
     asked = np.arange(12) if len(landmarks) == 12 else np.setdiff1d(np.arange(12), landmarks)
@@ -253,8 +254,7 @@ def test_std_where_the_kernel_has_the_rounding_errors_of_float32(alpha):
 @pytest.mark.parametrize("width", [150, np.inf])
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_noise_is_measured_off_the_landmarks(width, noise, monkeypatch):
-    monkeypatch.setattr("sk_implicit.function_space.ridge.MAX_ROWS", 200)
-    monkeypatch.setattr("sk_implicit.function_space.ridge.N_LANDMARKS", 120)
+    monkeypatch.setattr(ridge, "LIMITS", ridge.RidgeLimits(exact_rows=200, n_landmarks=120))
     rng = np.random.default_rng(0)
     X = rng.standard_normal((500, 3))
     y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + noise * rng.standard_normal(500)

@@ -14,6 +14,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
+from .ranges import largest_magnitude
+
 # Below this order a dense computation is quicker than a Lanczos iteration's overhead.
 _DENSE_ORDER = 64
 # Smallest entry of a Perron vector: products with it stay far above underflow.
@@ -46,7 +48,7 @@ def operator_norm(A: np.ndarray, *, v0: np.ndarray | None = None, tol: float = 1
         return float(values[0]), vectors[0]
     if not A.any():  # ARPACK cannot start on a zero operator
         return 0.0, np.full(m, m**-0.5, dtype=A.dtype)
-    unit, largest = 1.0, max(float(A.max()), -float(A.min()))
+    unit, largest = 1.0, largest_magnitude(A)
     if largest > float(np.finfo(A.dtype).max) ** 0.25:  # products with AᵀA would have no number
         unit, A = largest, A / A.dtype.type(largest)
     gram = LinearOperator((m, m), matvec=lambda v: A.T @ (A @ v), dtype=A.dtype)

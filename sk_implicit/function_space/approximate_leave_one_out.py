@@ -29,19 +29,43 @@ References
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
+from .leave_one_out import LeaveOneOut, kept_share, refined_minimum, weighted_grid
 from .losses import Curvature, Loss
+from .newton import Iterate, NewtonLimits, newton
+from .precondition import congruent, raise_diagonal
 
-# Penalties relative to the mean of diag K, at weights of 1, two to a decade, where the search starts, and the
-# share of the start's loss that a smaller one has to gain: below, it fits rows of no weight, and costs steps.
+# Penalties relative to the mean of diag K, at weights of 1, two to a decade.
 GRID = np.logspace(-7, 3, 21)
-_FIRST, _LEAST_GAIN = 10, 1e-3
-# Newton's method: relative change of the objective that ends it, steps, and halvings of one.
-_TOL, _MAX_ITER, _MAX_HALVINGS = 1e-6, 30, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the grid is searched.
+
+    Attributes
+    ----------
+    first : int
+        The point of the grid where the search starts.
+    least_gain : float
+        Share of the start's loss that a smaller penalty has to gain: below, it fits rows of no weight, and
+        costs steps.
+    newton : NewtonLimits
+        The score of a penalty that is one of a grid needs few digits.
+    """
+
+    first: int = 10
+    least_gain: float = 1e-3
+    newton: NewtonLimits = NewtonLimits(tol=1e-6, max_iter=30, max_halvings=10)  # noqa: RUF009 - frozen
+
+
+_DEFAULT = Search()
 
 
 class SharedKernelSystem:
@@ -61,10 +85,7 @@ class SharedKernelSystem:
         self.curvature = curvature
         self.P = []
         for scale in curvature.scale.T:
-            T = K * scale
-            T *= scale[:, None]
-            T.flat[:: len(T) + 1] += shift
-            self.P.append(_inverse(T))
+            self.P.append(_inverse(raise_diagonal(congruent(K, scale), shift)))
         if curvature.direction is not None:
             directions = curvature.direction.T
             N = sum(d[:, None] * P * d for d, P in zip(directions, self.P))
@@ -95,7 +116,7 @@ class SharedKernelSystem:
         return blocks
 
 
-def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left_out=None):
+def leave_one_out_loss(K, Y, F0, weights, loss: Loss, penalty: float, D=None, left_out=None):
     """Return the approximate leave-one-out loss of the linearised network.
 
     Parameters
@@ -108,7 +129,7 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
         Positive sample weights.
     loss : Loss
         The loss ℓ.
-    alpha : float
+    penalty : float
         The penalty a, absolute.
     D : (n, k) array or None
         Predictions less ``F0`` for a penalty nearby, where the fit starts from.
@@ -122,38 +143,33 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, alpha: float, D=None, left
     D : (n, k) array
         Predictions of the fit, less ``F0``.
     """
-    C = np.zeros_like(Y)
+    systems: deque[SharedKernelSystem] = deque(maxlen=1)  # that of the last step
+
+    def evaluate(C: np.ndarray) -> Iterate:
+        D = K @ C
+        losses, residual = loss.evaluate(Y, F0 + D)
+        value = float(weights @ losses) + 0.5 * penalty * float(np.sum(C * D))
+        return Iterate(C, D, value, residual)
+
+    def step(here: Iterate) -> np.ndarray:
+        curvature, q = loss.curvature(Y, here.residual, weights)
+        systems.append(SharedKernelSystem(K, curvature, penalty))
+        solved = systems[0].solve(q + curvature.root_t(here.predictions))
+        return curvature.root(solved) - here.coefficients
+
     D = np.zeros_like(Y) if D is None else D
-    value = np.inf
-    for _ in range(_MAX_ITER):
-        residual = loss.evaluate(Y, F0 + D).residual
-        curvature, q = loss.curvature(Y, residual, weights)
-        system = SharedKernelSystem(K, curvature, alpha)
-        step = curvature.root(system.solve(q + curvature.root_t(D))) - C
-        for _ in range(_MAX_HALVINGS):
-            trial = C + step
-            trial_D = K @ trial
-            losses = loss.evaluate(Y, F0 + trial_D).value
-            trial_value = float(weights @ losses) + 0.5 * alpha * float(np.sum(trial * trial_D))
-            if trial_value <= value:
-                break
-            step /= 2
-        else:
-            break
-        converged = value - trial_value <= _TOL * trial_value
-        C, D, value = trial, trial_D, trial_value
-        if converged or loss.quadratic:
-            break
-    k = Y.shape[1]
-    leverage = np.eye(k) - alpha * system.diagonal_blocks()
+    start = Iterate(np.zeros_like(Y), D, np.inf, loss.evaluate(Y, F0 + D).residual)
+    limits = replace(_DEFAULT.newton, max_iter=1) if loss.constant_curvature else _DEFAULT.newton
+    end, _ = newton(evaluate, step, start, limits)
+    D, curvature = end.predictions, systems[0].curvature
+    unexplained = penalty * systems[0].diagonal_blocks()  # I − H
     if curvature.direction is not None:
-        leverage -= curvature.direction[:, :, None] * curvature.direction[:, None, :]
-    if left_out is not None:
-        leverage *= (left_out / weights)[:, None, None]
-    residual = loss.evaluate(Y, F0 + D).residual
+        unexplained += curvature.direction[:, :, None] * curvature.direction[:, None, :]
+    share = 1.0 if left_out is None else (left_out / weights)[:, None, None]
+    kept = kept_share(unexplained, share, np.eye(Y.shape[1]))
     # in the coordinates of the system's curvature, one Newton step old at most
-    q = curvature.project(weights[:, None] * residual / curvature.scale)
-    moved = curvature.project(np.linalg.solve(np.eye(k) - leverage, q[..., None])[..., 0]) - q
+    q = curvature.project(weights[:, None] * end.residual / curvature.scale)
+    moved = curvature.project(np.linalg.solve(kept, q[..., None])[..., 0]) - q
     held_out = loss.evaluate(Y, F0 + D - moved / curvature.scale).value
     return float(np.average(held_out, weights=weights)), D
 
@@ -192,8 +208,8 @@ def approximate_leave_one_out(K, Y, F0, weights, loss: Loss, left_out=None) -> L
                 curve[j] = np.inf
         return curve[j]
 
-    best = _FIRST
-    gain = _LEAST_GAIN * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
+    best = _DEFAULT.first
+    gain = _DEFAULT.least_gain * float(np.average(loss.evaluate(Y, F0).value, weights=weights))
     score(best, None)
     direction, least = (-1, gain) if score(best - 1, best) < curve[best] - gain else (1, 0.0)
     while 0 <= best + direction < len(grid) and (

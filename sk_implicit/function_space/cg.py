@@ -28,3 +28,9 @@ def conjugate_gradients(product, precondition, b: np.ndarray, accept, max_iter: 
     if not np.isfinite(v).all():
         raise LinAlgError("conjugate gradients broke down")
     return v
+
+
+def below(rtol: float, b: np.ndarray):
+    """Return an ``accept`` of residuals that are at most ``rtol`` times as large as b."""
+    limit = rtol * np.linalg.norm(b)
+    return lambda _, residual: np.linalg.norm(residual) <= limit

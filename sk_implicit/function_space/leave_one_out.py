@@ -22,12 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from .._numerics.ranges import power_of_two
+
 # The grid of penalties relative to the mean of diag K, at weights of 1, from interpolation to the mean.
 LOO_GRID = np.logspace(-9, 3, 73)
 # Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
 _TIE = 1e-9
-# Share of the targets' variance that is left below which predictions are believed beyond their range.
-_BELIEVED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,26 @@ def leave_one_out(
     return ExactLeaveOneOut(*refined_minimum(grid, scores, best), scores, residual)
 
 
+def kept_share(
+    unexplained: np.ndarray, share: np.ndarray | float, one: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Return 1 − u h/w, by which a row's residual is divided when it is left out.
+
+    Written so that it keeps its digits where h is close to 1, and at least ε.
+
+    Parameters
+    ----------
+    unexplained : array
+        1 − h, of any shape; or the matrices I − H of k coupled outputs, (n, k, k).
+    share : array or float
+        u/w, that of its weight which a row loses.
+    one : array or float
+        1; I for matrices, of which only the diagonal is kept from 0.
+    """
+    kept = (1.0 - share) * one + share * unexplained
+    return np.maximum(kept, np.finfo(np.float64).eps, out=kept, where=np.asarray(one, bool))
+
+
 def weighted_grid(grid: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return a grid of penalties, moved to the scale of the weights.
 
@@ -109,10 +129,12 @@ def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[fl
     return float(grid[best] * (grid[1] / grid[0]) ** shift), float(mid - 0.25 * (low - high) * shift)
 
 
-def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def keeps_to_range(
+    Y: np.ndarray, residual: np.ndarray, weights: np.ndarray, believed: float = 0.05
+) -> np.ndarray:
     """Return for each output whether to keep predictions within the range of the targets, (k,).
 
-    That is where 5 % of their variance or more is left, and keeping to the range leaves no more.
+    That is where a share of their variance is left, and keeping to the range leaves no more.
 
     Parameters
     ----------
@@ -123,6 +145,8 @@ def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> 
         the other rows' targets.
     weights : (n,) array
         Positive sample weights.
+    believed : float, default=0.05
+        Share of the variance that is left below which predictions are believed beyond the range, too.
     """
     if len(Y) < 3:  # no range without a row
         return np.zeros(Y.shape[1], bool)
@@ -133,7 +157,7 @@ def keeps_to_range(Y: np.ndarray, residual: np.ndarray, weights: np.ndarray) -> 
     kept = np.clip(predictions, low, high)
     free = weights @ (Y - predictions) ** 2
     variance = weights @ (Y - np.average(Y, axis=0, weights=weights)) ** 2
-    return (weights @ (Y - kept) ** 2 <= free) & (free >= _BELIEVED * variance)
+    return (weights @ (Y - kept) ** 2 <= free) & (free >= believed * variance)
 
 
 class LeaveOneOutErrors:
@@ -146,7 +170,7 @@ class LeaveOneOutErrors:
     def __init__(self, K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: np.ndarray | None = None):
         weights = weights.astype(np.float64)
         self.leave = 1.0 if left_out is None else (left_out / weights)[:, None]  # u/w
-        self.unit = 2.0 ** np.round(np.log2(weights.mean()))  # small weights would underflow in float32
+        self.unit = power_of_two(weights.mean())  # small weights would underflow in float32
         self.weights = weights / self.unit
         self.root = np.sqrt(self.weights)[:, None]
         S = K * self.root[:, 0].astype(K.dtype)
@@ -170,9 +194,6 @@ class LeaveOneOutErrors:
         """Yield the weighted residuals √w e of each output, (n, len(penalties))."""
         penalties = penalties / self.unit
         shrink = penalties[:, None] / (self.values + penalties[:, None])  # a/(λ + a), (grid, n)
-        unexplained = (self.Q**2) @ shrink.T  # 1 − h, (n, grid)
-        # 1 − u h/w, written so that it keeps its digits where h is close to 1
-        factor = (1 - self.leave) + self.leave * unexplained
-        factor = np.maximum(factor, np.finfo(np.float64).eps)
+        factor = kept_share((self.Q**2) @ shrink.T, self.leave)
         for projected in self.projected.T:
             yield self.Q @ (shrink * projected).T / factor

@@ -21,16 +21,14 @@ so L = √w (diag √p)(I − √p √pᵀ), a scaling after a projection, and q
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
 
-# The curvature of cross-entropy is taken where the target's probability is at least this: a Newton
-# step moves a row that is predicted wrongly by at most the inverse, and so does not overshoot.
-_LEAST_PROBABILITY = 0.1
-# Probabilities count as this much at least in the curvature: its inverse root keeps its digits.
+# Curvatures count as this much at least: their inverse roots keep their digits.
 _LEAST_CURVATURE = 1e-12
 
 
@@ -72,40 +70,98 @@ class Curvature:
         return self.project(self.scale * V)
 
 
-class Loss(Protocol):
-    """What training needs of a loss."""
+class Loss(ABC):
+    """What training needs of a loss ℓ that is convex in the predictions.
 
-    @property
-    def quadratic(self) -> bool:
-        """Whether the curvature is the same for all predictions."""
+    A loss of its own defines the methods without a body. The others have answers that serve for any loss,
+    and are overridden where one is known to be better.
 
-    @property
-    def largest_curvature(self) -> float:
-        """Bound of the eigenvalues of ∂²ℓ/∂f² over all f."""
+    Attributes
+    ----------
+    constant_curvature : bool
+        Whether ∂²ℓ/∂f² is the same for all predictions. Newton's method then ends after one step: the limit
+        is a ridge regression, leave-one-out has a closed form, and steps are worth many digits.
+    first_damping : float
+        Levenberg-Marquardt's first damping where a rejected step costs as much as any, relative to the mean
+        of diag K. Larger ones waste steps, smaller ones are rejected more often.
+    unit_share : float
+        See `unit`. The larger, the sooner training ends.
+    """
 
-    def n_terms(self, k: int) -> int:
-        """Return the number of terms a row's loss is a sum of, by which values are divided."""
+    constant_curvature: ClassVar[bool] = False
+    first_damping: ClassVar[float] = 0.05
+    unit_share: ClassVar[float] = 0.125
 
+    @abstractmethod
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
-        """Return value and residual of every row."""
+        """Return value and residual of every row; values are not negative."""
 
+    @abstractmethod
     def curvature(self, Y: np.ndarray, residual: np.ndarray, weights: np.ndarray):
         """Return the `Curvature` and the residual in its coordinates, (n, k)."""
 
+    @abstractmethod
+    def largest_curvature(self, Y: np.ndarray) -> float:
+        """Return a bound of the eigenvalues of ∂²ℓ/∂f² over the predictions that training comes by.
+
+        It fixes the step of gradient descent.
+        """
+
+    @abstractmethod
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether residuals this small leave nothing to train on."""
 
-
-@dataclass(frozen=True, slots=True)
-class SquaredError:
-    """ℓ = ½ ‖y − f‖², summed over outputs."""
-
-    quadratic = True
-    largest_curvature = 1.0
+    @property
+    def linear_promise(self) -> bool:
+        """Whether one step reaches what it promises, where features do not move: less is a shortfall."""
+        return self.constant_curvature
 
     def n_terms(self, k: int) -> int:
-        """Return k: the loss is a mean over outputs."""
+        """Return the number of terms a row's loss is a sum of, by which values are divided: one an output."""
         return k
+
+    def unit(self, value: float, first_value: float, explained: float) -> float:
+        """Return what a change of the objective is measured by, where the end of training is decided.
+
+        Parameters
+        ----------
+        value, first_value : float
+            The objective, and that of the start.
+        explained : float
+            Share of the start's loss that is explained of rows left out; 1 where it is not known.
+
+        Returns
+        -------
+        unit : float
+            A share of the start's value, `unit_share`: of noisy targets most of the objective may be left in
+            the end, and a tenth of what is left below a hundredth of the start's is nothing that predictions
+            would show.
+        """
+        return self.unit_share * first_value
+
+    def softened(self, Y: np.ndarray) -> np.ndarray:
+        """Return the targets that the infinitely wide network is trained on."""
+        return Y
+
+
+@dataclass(frozen=True, slots=True)
+class SquaredError(Loss):
+    """ℓ = ½ ‖y − f‖², summed over outputs.
+
+    Attributes
+    ----------
+    expected_share : float
+        Share of the loss expected of new rows below which what training rows still gain says nothing of them.
+    """
+
+    expected_share: float = 0.01
+
+    constant_curvature = True
+    first_damping = 0.5  # from a random start to thousands of residuals an undamped step goes far too far
+
+    def largest_curvature(self, Y: np.ndarray) -> float:
+        """Return 1."""
+        return 1.0
 
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
         """Return ½ ‖y − f‖² and y − f."""
@@ -121,23 +177,42 @@ class SquaredError:
         """Whether residuals are down to rounding errors of the targets' precision."""
         return mean_squared_residual <= (1e4 * np.finfo(dtype).eps) ** 2
 
+    def unit(self, value: float, first_value: float, explained: float) -> float:
+        """Return the objective itself, or a hundredth of what is to be expected of new rows if that is more.
+
+        Below, what training rows still gain says nothing of others.
+        """
+        return max(value, self.expected_share * (1 - explained) * first_value)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """ℓ = −Σ_c y_c log p_c with p = softmax(f + base); with one output, y in [0, 1] and the sigmoid.
 
     Attributes
     ----------
     base : (k,) array
         Constant added to the predictions: the log-odds of the classes before anything is learned.
+    softening : float
+        ε: for the infinitely wide network, a row's class has the probability 1 − ε + ε/k of k classes, the
+        others ε/k ([1]_, section 7, with ε = 0.001). Rows that are easy to tell apart then end at finite
+        log-odds, all at about the same, instead of being driven as far as the penalty allows, and the penalty
+        that leave-one-out chooses can be small enough for the others.
+    least_probability : float
+        The curvature is taken where the target's probability is at least this: a Newton step moves a row that
+        is predicted wrongly by at most the inverse, and so does not overshoot.
+
+    References
+    ----------
+    .. [1] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna, "Rethinking the Inception architecture
+       for computer vision", CVPR 2016, arXiv:1512.00567.
     """
 
     base: np.ndarray
+    softening: float = 1e-3
+    least_probability: float = 0.1
 
-    quadratic = False
-
-    @property
-    def largest_curvature(self) -> float:
+    def largest_curvature(self, Y: np.ndarray) -> float:
         """Return ¼ with one output and ½ with several (D. Böhning, Ann. Inst. Stat. Math. 44, 1992)."""
         return 0.25 if len(self.base) == 1 else 0.5
 
@@ -161,7 +236,7 @@ class CrossEntropy:
         Y, residual = Y.astype(np.float64, copy=False), residual.astype(np.float64, copy=False)
         root = np.sqrt(weights, dtype=np.float64)[:, None]
         missed = np.max(np.abs(residual), axis=1, keepdims=True)  # 1 − p of the target
-        most = 1 - _LEAST_PROBABILITY
+        most = 1 - self.least_probability
         P = Y - most / np.maximum(missed, most) * residual
         if Y.shape[1] == 1:
             scale = np.sqrt(np.maximum(P * (1 - P), _LEAST_CURVATURE))
@@ -173,6 +248,10 @@ class CrossEntropy:
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether every target has a probability of 1 to a few digits."""
         return mean_squared_residual <= 1e-8
+
+    def softened(self, Y: np.ndarray) -> np.ndarray:
+        """Return probabilities that are neither 0 nor 1."""
+        return Y + self.softening * (1 / max(Y.shape[1], 2) - Y)
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-r"""Kernel logistic regression, exact or on landmarks: the infinitely wide network and the cross-entropy.
+r"""Newton's method on convex losses, and the infinitely wide network that is trained by it.
 
 With kernel K, weights w and penalty a, the infinitely wide network trained to convergence on a loss ℓ is,
 for any loss that is convex in the predictions, the unique minimiser of
@@ -7,8 +7,8 @@ for any loss that is convex in the predictions, the unique minimiser of
 
 since its tangent kernel does not move and is the same for every output. For the cross-entropy that is the
 mode of the posterior that Laplace's approximation of a Gaussian process classifier is built on ([1]_,
-sections 3.4 and 3.5). f is spanned by all rows or by p landmarks, as in `ridge`. With
-K_pp = T Tᵀ, V = K_np T⁻ᵀ (T itself where every row is a landmark) and β = TᵀC it becomes a regression on
+sections 3.4 and 3.5), kernel logistic regression. f is spanned by all rows or by p landmarks, as in `ridge`.
+With K_pp = T Tᵀ, V = K_np T⁻ᵀ (T itself where every row is a landmark) and β = TᵀC it becomes a regression on
 p features, penalised by ½ a ‖β‖², and Newton's method solves
 
     (Vᵀ B V + a I) δ = Vᵀ W r − a β
@@ -24,25 +24,125 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from .._numerics.blocks import numbered_blocks
-from .cg import conjugate_gradients
+from .cg import below, conjugate_gradients
 from .losses import Loss
+from .precondition import OutputFactors
 from .ridge import Kernel, backward, forward, shifted_cholesky
 
-# Newton's method: relative change of the objective that ends it, steps, and halvings of one.
-_TOL, _MAX_ITER, _MAX_HALVINGS = 1e-11, 100, 20
-# Conjugate gradients: relative residual, which is what a Newton step leaves of the error, and iterations.
-_RTOL, _MAX_PRODUCTS = 1e-3, 200
-# Least penalty, relative to the means of diag K and of the weights: separable classes have no minimum
-# without one.
-_LEAST_PENALTY = 1e-8
+
+@dataclass(frozen=True, slots=True)
+class NewtonLimits:
+    """When Newton's method ends.
+
+    Attributes
+    ----------
+    tol : float
+        Relative change of the objective that ends it.
+    max_iter, max_halvings : int
+        Steps, and halvings of one, at most.
+    """
+
+    tol: float
+    max_iter: int
+    max_halvings: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How exact a fit is.
+
+    Attributes
+    ----------
+    newton : NewtonLimits
+        To rounding, which quadratic convergence reaches in a few steps more.
+    rtol, max_products : float and int
+        Conjugate gradients: relative residual, which is what a Newton step leaves of the error, and
+        iterations.
+    least_penalty : float
+        Relative to the means of diag K and of the weights: separable classes have no minimum without one.
+    """
+
+    newton: NewtonLimits = NewtonLimits(tol=1e-11, max_iter=100, max_halvings=20)
+    rtol: float = 1e-3
+    max_products: int = 200
+    least_penalty: float = 1e-8
+
+
+_DEFAULT = FitSettings()
+
+
+class Iterate(NamedTuple):
+    """Coefficients, the predictions they make, and loss and residual there.
+
+    Attributes
+    ----------
+    coefficients : (p, k) array
+        What the objective is minimised over.
+    predictions : (n, k) array
+        F, less those of the start.
+    value : float
+        The objective; infinite where it is not known.
+    residual : (n, k) array
+        −∂ℓ/∂F.
+    """
+
+    coefficients: np.ndarray
+    predictions: np.ndarray
+    value: float
+    residual: np.ndarray
+
+
+def newton(
+    evaluate: Callable[[np.ndarray], Iterate], step: Callable[[Iterate], np.ndarray], start: Iterate,
+    limits: NewtonLimits,
+) -> tuple[Iterate, list[float]]:  # fmt: skip
+    """Minimise a convex objective by Newton steps, each halved until it does not raise the objective.
+
+    Parameters
+    ----------
+    evaluate : callable
+        The `Iterate` of coefficients.
+    step : callable
+        The Newton step from an iterate, (p, k): the coefficients' change, by whatever solves the system.
+    start : Iterate
+        Where to begin. With an infinite value, the first step is taken as it is.
+    limits : NewtonLimits
+        When to end.
+
+    Returns
+    -------
+    end : Iterate
+        The last iterate.
+    values : list of float
+        The objective after each step.
+    """
+    here, values = start, []
+    for _ in range(limits.max_iter):
+        change = step(here)
+        for _ in range(limits.max_halvings):
+            trial = evaluate(here.coefficients + change)
+            if trial.value < here.value:
+                break
+            change /= 2
+        else:  # rounding is all that is left
+            break
+        settled = here.value - trial.value <= limits.tol * trial.value
+        here = trial
+        values.append(trial.value)
+        if settled:
+            break
+    return here, values
 
 
 def fit_newton(
-    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, loss: Loss, a: float
+    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, loss: Loss, penalty: float
 ) -> tuple[np.ndarray, list[float]]:
     """Return C, (p, k), and the objective per unit of weight after each step.
 
@@ -52,56 +152,46 @@ def fit_newton(
         As in `ridge.fit_ridge`.
     loss : Loss
         The loss ℓ, convex in the predictions.
-    a : float
+    penalty : float
         The penalty, absolute.
     """
     factor, V = _features(kernel, landmarks, len(Y))
     unit = float(weights.mean())  # a common factor of weights and penalty changes nothing
-    weights, a = weights / unit, a / unit
-    a = max(a, _LEAST_PENALTY * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
-    beta = np.zeros((V.shape[1], Y.shape[1]))
+    weights, penalty = weights / unit, penalty / unit
+    penalty = max(penalty, _DEFAULT.least_penalty * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
     total = float(weights.sum())
 
-    def objective(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        losses, residual = loss.evaluate(Y, V @ beta)
-        return (float(weights @ losses) + 0.5 * a * float(np.sum(beta**2))) / total, residual
+    def evaluate(beta: np.ndarray) -> Iterate:
+        F = V @ beta
+        losses, residual = loss.evaluate(Y, F)
+        value = (float(weights @ losses) + 0.5 * penalty * float(np.sum(beta**2))) / total
+        return Iterate(beta, F, value, residual)
 
-    value, residual = objective(beta)
-    values: list[float] = []
-    for _ in range(_MAX_ITER):
-        step = _newton_step(V, Y, residual, weights, loss, a, beta)
-        for _ in range(_MAX_HALVINGS):
-            trial_value, trial_residual = objective(beta + step)
-            if trial_value < value:
-                break
-            step /= 2
-        else:  # rounding is all that is left
-            break
-        settled = value - trial_value <= _TOL * value
-        beta, value, residual = beta + step, trial_value, trial_residual
-        values.append(value)
-        if settled:
-            break
-    return backward(factor, beta), values or [value]
+    def step(here: Iterate) -> np.ndarray:
+        return _newton_step(V, Y, here.residual, weights, loss, penalty, here.coefficients)
+
+    start = evaluate(np.zeros((V.shape[1], Y.shape[1])))
+    end, values = newton(evaluate, step, start, _DEFAULT.newton)
+    return backward(factor, end.coefficients), values or [start.value]
 
 
-def _newton_step(V, Y, residual, weights, loss: Loss, a: float, beta) -> np.ndarray:
+def _newton_step(V, Y, residual, weights, loss: Loss, penalty: float, beta) -> np.ndarray:
     """Return δ, (p, k)."""
     curvature, _ = loss.curvature(Y, residual, weights)
     d = 0.0 if curvature.direction is None else curvature.direction
     mean = np.mean(curvature.scale**2 * np.maximum(1 - d**2, 0), axis=1)
-    root = np.sqrt(mean)[:, None] * V
-    H = root.T @ root
-    H.flat[:: len(H) + 1] += a
-    factor = cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
-    gradient = V.T @ (weights[:, None] * residual) - a * beta
-    limit = _RTOL * np.linalg.norm(gradient)
+
+    def gram(scale: np.ndarray) -> np.ndarray:
+        root = scale[:, None] * V
+        return root.T @ root
+
+    gradient = V.T @ (weights[:, None] * residual) - penalty * beta
     return conjugate_gradients(
-        lambda D: V.T @ curvature.root(curvature.root_t(V @ D)) + a * D,
-        lambda R: cho_solve(factor, R, check_finite=False),
+        lambda D: V.T @ curvature.root(curvature.root_t(V @ D)) + penalty * D,
+        OutputFactors(gram, np.sqrt(mean)[:, None], penalty).solve,
         gradient,
-        lambda _, R: np.linalg.norm(R) <= limit,
-        _MAX_PRODUCTS,
+        below(_DEFAULT.rtol, gradient),
+        _DEFAULT.max_products,
     )
 
 

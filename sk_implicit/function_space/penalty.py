@@ -10,11 +10,26 @@ from .approximate_leave_one_out import approximate_leave_one_out
 from .leave_one_out import LeaveOneOut, keeps_to_range, leave_one_out
 from .losses import Loss
 
-# Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
-MAX_ROWS = 2000
-# The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
-# that is tried and every step of Newton's method: rows³ · k stays below this.
-_MAX_INVERSION = 1e8
+
+@dataclass(frozen=True, slots=True)
+class SampleLimits:
+    """How many rows a penalty is chosen on; beyond, a random sample of so many stands for all.
+
+    Attributes
+    ----------
+    decomposed_rows : int
+        Rows whose kernel is decomposed, once.
+    inverted : float
+        Most of rows³ times outputs, for a loss whose curvature changes, which takes an inversion of a matrix
+        for each output, for every penalty that is tried and every step of Newton's method.
+    """
+
+    decomposed_rows: int = 2000
+    inverted: float = 1e8
+
+
+# In use; read in every call, so that a test may replace it.
+LIMITS = SampleLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,7 @@ class Penalty:
 
 def most_rows(loss: Loss, k: int) -> int:
     """Return the most rows that the penalty of a problem with k outputs is chosen on."""
-    return MAX_ROWS if loss.quadratic else int(np.cbrt(_MAX_INVERSION / k))
+    return LIMITS.decomposed_rows if loss.constant_curvature else int(np.cbrt(LIMITS.inverted / k))
 
 
 def best_penalty(
@@ -67,7 +82,7 @@ def best_penalty(
     losses, residual = loss.evaluate(Y, F0)
     choice: LeaveOneOut
     in_range = None
-    if loss.quadratic:
+    if loss.constant_curvature:
         choice = exact = leave_one_out(K, residual, weights, left_out)
         losses = np.mean(residual**2, axis=1)
         in_range = keeps_to_range(Y, exact.residual, weights)

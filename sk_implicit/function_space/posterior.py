@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._numerics.blocks import numbered_blocks
-from .leave_one_out import refined_minimum
+from .leave_one_out import kept_share, refined_minimum
 from .ridge import Kernel, RidgeFit, RidgeSystem
 
 # Ratios σ²/s² that are tried, relative to the penalty, six to a decade: up to nothing but noise.
@@ -101,7 +101,7 @@ class LeftOut(NamedTuple):
     weights: np.ndarray
 
 
-class Rows(NamedTuple):
+class LeftOutRows(NamedTuple):
     """Training rows: weights w, what each loses when it is left out, u, and which are landmarks."""
 
     weights: np.ndarray
@@ -110,7 +110,12 @@ class Rows(NamedTuple):
 
 
 def leave_out(
-    fit: RidgeFit, c: int, kernel: Kernel, diagonal: np.ndarray, rows: Rows, excess: np.ndarray | float = 0.0
+    fit: RidgeFit,
+    c: int,
+    kernel: Kernel,
+    diagonal: np.ndarray,
+    rows: LeftOutRows,
+    excess: np.ndarray | float = 0.0,
 ) -> LeftOut:
     """Return what each row's prediction is without it, for one output; see the module's head.
 
@@ -124,18 +129,15 @@ def leave_out(
         The kernel between training rows and landmarks, as in `fit_ridge`.
     diagonal : (n,) array
         k(x, x) of the training rows.
-    rows : Rows
+    rows : LeftOutRows
         The rows.
     excess : (n,) array or 0
         What the residuals of the predictions are beyond those of the ridge regression.
     """
     system, weights = fit.system, rows.weights
-    u = rows.left_out / weights
     if fit.shift is not None:
         left = np.minimum(fit.shift * system.inverse_diagonal(), 1.0)  # 1 − h
         spanned, unspanned = fit.shift * (1.0 - left), np.zeros(len(weights))
-        # 1 − u h/w, written so that it keeps its digits where h is close to 1
-        kept = (1.0 - u) + u * left
         counted = np.ones(len(weights), bool)
     else:
         parts = [
@@ -143,10 +145,10 @@ def leave_out(
         ]
         spanned, unspanned = (np.concatenate(part) for part in zip(*parts))
         spanned = np.minimum(spanned, system.penalty / weights)  # a h/w
-        kept = 1.0 - rows.left_out * spanned / system.penalty
+        left = 1.0 - weights * spanned / system.penalty
         counted = np.ones(len(weights), bool)
         counted[rows.landmarks] = False
-    kept = np.maximum(kept, np.finfo(np.float64).eps)
+    kept = kept_share(left, rows.left_out / weights)
     residual, variance = fit.residual[:, c] / kept + excess, spanned / kept + unspanned
     return LeftOut(residual[counted], variance[counted], weights[counted])
 

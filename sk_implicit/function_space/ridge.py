@@ -5,9 +5,9 @@ With kernel K on n rows, weights W = diag(w) and penalty a, the minimiser of
 
     f(x) = k(x)ᵀ C,      (K + a W⁻¹) C = Y,
 
-by a Cholesky factorisation up to `MAX_ROWS` rows. Beyond, f is spanned by p landmarks, a random sample
-of the rows (Nyström's method, "subset of regressors" in [1]_, section 8.3.1). With K_pp = L Lᵀ and
-V = K_np L⁻ᵀ,
+by a Cholesky factorisation up to some thousands of rows (`RidgeLimits`). Beyond, f is spanned by p
+landmarks, a random sample of the rows (Nyström's method, "subset of regressors" in [1]_, section 8.3.1).
+With K_pp = L Lᵀ and V = K_np L⁻ᵀ,
 
     f(x) = k_p(x)ᵀ C,    C = L⁻ᵀ M⁻¹ Vᵀ W Y / a,    M = I + Vᵀ W V / a,
 
@@ -32,15 +32,35 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from .._numerics.blocks import numbered_blocks, sample_rows
+from .precondition import raise_diagonal
 
-# Rows up to which the system is solved exactly; landmarks that stand for more of them.
-MAX_ROWS = 4000
-N_LANDMARKS = 2500
-# Least penalty, relative to the mean of diag K: the coefficients of equal rows with different targets grow
-# as its inverse, and predictions keep the digits that leaves them.
-_LEAST_PENALTY = 1e-10
-# A matrix that is singular to rounding gets up to 10^this times its rounding error on the diagonal.
-_MAX_JITTER = 10
+
+@dataclass(frozen=True, slots=True)
+class RidgeLimits:
+    """What is solved exactly, and how exactly.
+
+    Attributes
+    ----------
+    exact_rows : int
+        Rows up to which every row is a landmark: 4000² float64 numbers are 128 MB.
+    n_landmarks : int
+        Landmarks that stand for more of them. More are closer to the exact fit, at the price of their square
+        for every row.
+    least_penalty : float
+        Relative to the mean of diag K: the coefficients of equal rows with different targets grow as its
+        inverse, and predictions keep the digits that leaves them.
+    max_jitter : int
+        A matrix that is singular to rounding gets up to 10^this times its rounding error on the diagonal.
+    """
+
+    exact_rows: int = 4000
+    n_landmarks: int = 2500
+    least_penalty: float = 1e-10
+    max_jitter: int = 10
+
+
+# In use; read in every call, so that a test may replace it.
+LIMITS = RidgeLimits()
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -113,11 +133,11 @@ class RidgeFit:
 
 def choose_landmarks(n: int) -> np.ndarray:
     """Return the rows that span the fit: all of them, or a fixed random sample, sorted."""
-    return np.arange(n) if n <= MAX_ROWS else sample_rows(n, N_LANDMARKS)
+    return np.arange(n) if n <= LIMITS.exact_rows else sample_rows(n, LIMITS.n_landmarks)
 
 
 def fit_ridge(
-    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, a: float
+    kernel: Kernel, landmarks: np.ndarray, Y: np.ndarray, weights: np.ndarray, penalty: float
 ) -> RidgeFit:
     """Solve the ridge problem.
 
@@ -131,7 +151,7 @@ def fit_ridge(
         Targets.
     weights : (n,) array
         Positive sample weights.
-    a : float
+    penalty : float
         The penalty, absolute. It is raised to 1e-10 of the mean of diag K, times the mean weight: with 0 the
         fit interpolates to that accuracy, and equal rows with different targets get their mean.
     """
@@ -140,26 +160,26 @@ def fit_ridge(
     K_pp = kernel(landmarks)
     scale = float(np.trace(K_pp)) / len(landmarks)
     rounding = n * np.finfo(np.float64).eps * (scale or 1.0)
-    a = max(a, _LEAST_PENALTY * (scale or 1.0) * float(weights.mean()))
+    penalty = max(penalty, LIMITS.least_penalty * (scale or 1.0) * float(weights.mean()))
     if len(landmarks) == n:
-        factor, shift = shifted_cholesky(K_pp, a / weights, rounding)
+        factor, shift = shifted_cholesky(K_pp, penalty / weights, rounding)
         C = backward(factor, forward(factor, Y))
         residual = shift[:, None] * C
         squared_norm = float(np.sum(C * (Y - residual)))
-        return RidgeFit(RidgeSystem(a, factor, None), C, residual, squared_norm, shift)
+        return RidgeFit(RidgeSystem(penalty, factor, None), C, residual, squared_norm, shift)
     prior, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     M = np.eye(len(landmarks))
     b = np.zeros((len(landmarks), Y.shape[1]))
     for rows in numbered_blocks(n):
         V = forward(prior, kernel(rows).T)
-        weighted = V * (weights[rows] / a)
+        weighted = V * (weights[rows] / penalty)
         M += weighted @ V.T
         b += weighted @ Y[rows]
     factor, _ = shifted_cholesky(M, np.zeros(len(M)), n * np.finfo(np.float64).eps)
     gamma = backward(factor, forward(factor, b))
     C = backward(prior, gamma)
     residual = np.vstack([Y[rows] - kernel(rows) @ C for rows in numbered_blocks(n)])
-    return RidgeFit(RidgeSystem(a, factor, prior), C, residual, float(np.sum(gamma**2)))
+    return RidgeFit(RidgeSystem(penalty, factor, prior), C, residual, float(np.sum(gamma**2)))
 
 
 def forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -174,12 +194,12 @@ def backward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 def shifted_cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
     """Factorise K + diag(shift), with a larger shift where rounding asks for it; return both."""
-    for power in (None, *range(_MAX_JITTER + 1)):
+    for power in (None, *range(LIMITS.max_jitter + 1)):
         raised = shift if power is None else shift + rounding * 10.0**power
-        system = K.copy()
-        system.flat[:: len(K) + 1] += raised
         try:
-            return cholesky(system, lower=True, overwrite_a=True, check_finite=False), raised
+            return cholesky(
+                raise_diagonal(K.copy(), raised), lower=True, overwrite_a=True, check_finite=False
+            ), raised
         except LinAlgError:
             continue
     raise ValueError(

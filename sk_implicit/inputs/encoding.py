@@ -22,16 +22,39 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._numerics.blocks import sample_rows
+from .._numerics.ranges import centred
 
-# Most intervals of a feature, rows there are at least to one, and distinct values below which a feature
-# stays as it is (levels, counts, indicators).
-INTERVALS, ROWS_PER_INTERVAL, MIN_DISTINCT = 32, 12, 6
-# Most columns in all, and fewest intervals of a feature: beyond, no feature is encoded.
-MAX_COLUMNS, MIN_INTERVALS = 512, 4
-# Features beyond which none is encoded: sparse tables of that many columns stay sparse.
-MAX_FEATURES = 512
-# Rows that quantiles and means are measured on.
-_MAX_ROWS = 10_000
+
+@dataclass(frozen=True, slots=True)
+class EncodingLimits:
+    """Which features are encoded, and how finely.
+
+    Attributes
+    ----------
+    intervals, least_intervals : int
+        Most intervals of a feature, and fewest: where there would be fewer, no feature is encoded.
+    rows_per_interval : int
+        Rows there are at least to an interval.
+    least_distinct : int
+        Distinct values below which a feature stays as it is (levels, counts, indicators).
+    columns : int
+        Most columns in all.
+    features : int
+        Features beyond which none is encoded: sparse tables of that many columns stay sparse.
+    measured_rows : int
+        Rows that quantiles and means are measured on.
+    """
+
+    intervals: int = 32
+    least_intervals: int = 4
+    rows_per_interval: int = 12
+    least_distinct: int = 6
+    columns: int = 512
+    features: int = 512
+    measured_rows: int = 10_000
+
+
+LIMITS = EncodingLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +90,24 @@ class PiecewiseLinear:
         weights : (n,) array
             Positive sample weights.
         """
-        if X.shape[1] > MAX_FEATURES:
+        if X.shape[1] > LIMITS.features:
             return None
-        rows = sample_rows(X.shape[0], _MAX_ROWS)
-        limits = np.finfo(X.dtype)
+        rows = sample_rows(X.shape[0], LIMITS.measured_rows)
+        numbers = np.finfo(X.dtype)
         X, weights = dense(X[rows]).astype(np.float64), weights[rows]
         distributions = {}
         for j, column in enumerate(X.T):
             values, place = np.unique(column, return_inverse=True)
             # differences must be numbers in the precision of X
-            moderate = np.abs(values).max() < limits.max / 4 and np.ptp(values) > 1e6 * limits.tiny
-            if len(values) >= MIN_DISTINCT and moderate:
+            moderate = np.abs(values).max() < numbers.max / 4 and np.ptp(values) > 1e6 * numbers.tiny
+            if len(values) >= LIMITS.least_distinct and moderate:
                 share = np.cumsum(np.bincount(place, weights=weights))
                 distributions[j] = values, share / share[-1]
-        most = MAX_COLUMNS // max(len(distributions), 1)
-        if not distributions or most < MIN_INTERVALS:
+        most = LIMITS.columns // max(len(distributions), 1)
+        if not distributions or most < LIMITS.least_intervals:
             return None
-        intervals = min(INTERVALS, most, max(len(X) // ROWS_PER_INTERVAL, MIN_INTERVALS))
+        enough = max(len(X) // LIMITS.rows_per_interval, LIMITS.least_intervals)
+        intervals = min(LIMITS.intervals, most, enough)
         levels = np.arange(1, intervals) / intervals
         knots = {}
         for j, (values, share) in distributions.items():
@@ -99,10 +123,8 @@ class PiecewiseLinear:
         summed = np.bincount(feature, variance)[feature]
         spread = np.zeros(X.shape[1])
         for j in knots:
-            largest = np.abs(X[:, j]).max()  # squares of 1e200 overflow
-            relative = X[:, j] / largest
-            relative -= np.average(relative, weights=weights)
-            spread[j] = largest * np.sqrt(np.average(relative**2, weights=weights))
+            measured = centred(X[:, j], weights)
+            spread[j] = measured.unit * measured.size
         return cls(feature, lower, span, mean, spread[feature] / np.sqrt(summed))
 
     def knots(self, feature: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-# Correlation of targets with their scores from which they count as normal.
-_NORMAL = 0.98
+from .._numerics.ranges import centred
+
 # Share of the weight that every row has below and above it at least: scores are finite.
 _LEAST = 1e-6
 
@@ -39,15 +39,15 @@ def normal_scores(Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _standardised(scores, weights)
 
 
-def far_from_normal(Y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return which columns correlate with their scores by less than 0.98, (k,)."""
+def far_from_normal(
+    Y: np.ndarray, scores: np.ndarray, weights: np.ndarray, normal: float = 0.98
+) -> np.ndarray:
+    """Return which columns correlate with their scores by less than ``normal``, (k,)."""
     correlation = weights @ (_standardised(Y, weights) * scores) / weights.sum()
-    return (correlation < _NORMAL) & np.any(scores, axis=0)
+    return (correlation < normal) & np.any(scores, axis=0)
 
 
 def _standardised(Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return columns of weighted mean 0 and variance 1; constant ones are 0."""
-    Y = Y - np.average(Y, axis=0, weights=weights)
-    Y[:, np.ptp(Y, axis=0) == 0] = 0
-    size = np.sqrt(np.average(Y**2, axis=0, weights=weights))
-    return Y / np.where(size > 0, size, 1.0)
+    relative, _, _, size = centred(Y, weights, moderate=True)
+    return relative / np.where(size > 0, size, 1.0)

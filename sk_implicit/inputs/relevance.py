@@ -31,6 +31,7 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,31 +40,61 @@ from scipy.optimize import minimize
 from scipy.sparse import issparse
 
 from .._numerics.blocks import sample_rows
+from .._numerics.ranges import largest_magnitude, power_of_two
 from ..function_space.leave_one_out import leave_one_out
 from ..limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
 from .encoding import PiecewiseLinear, dense
 from .normal_scores import far_from_normal, normal_scores
-from .scale_prior import STD, ScalePrior, indicator_sizes
+from .scale_prior import SETTINGS as PRIOR
+from .scale_prior import ScalePrior, indicator_sizes
 from .scaling import InputScaling
 from .targets import TargetScaling
 
-# Rows the likelihood is computed from: more cost n³ and change the scales little.
-MAX_ROWS = 500
-# Columns beyond which a sparse table is not made dense, and the scales stay as they are.
-MAX_COLUMNS = 5000
-# Iterations at most, and the gain per observation that ends them: 1e-4 nats move no scale that matters.
-MAX_ITER, _LEAST_GAIN = 25, 1e-4
-# Rows and iterations that tell how noisy targets are; the leave-one-out R² below which they are noisy.
-_PILOT_ROWS, _PILOT_ITER, _NOISY = 250, 8, 0.9
-# Noise variance relative to the kernel at the start, and its bounds; bounds on u and t₀.
-_NOISE, _NOISE_BOUNDS = 0.1, (1e-6, 30.0)
-_SCALE_BOUNDS = (-6.0, 4.0)
-# Angles with a sine below this are rounding errors of equal or opposite rows.
-_SMALLEST_SINE = 5e-8
-# Size of a feature's encoded columns beside the feature itself, before anything is learnt.
-ENCODED_SHARE = 0.45
-# The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
-_LARGEST_GAMMA = 1.2
+
+@dataclass(frozen=True, slots=True)
+class RelevanceSettings:
+    """What the scales are learnt from, and how long; chosen on the development tables where nothing is said.
+
+    Attributes
+    ----------
+    sampled_rows : int
+        Rows the likelihood is computed from: more cost n³ and change the scales little.
+    dense_columns : int
+        Columns beyond which a sparse table is not made dense, and the scales stay as they are.
+    max_iter, least_gain : int and float
+        Iterations at most, and the gain per observation that ends them: 1e-4 nats move no scale that matters.
+    pilot_rows, pilot_iter : int
+        Rows and iterations that tell how noisy targets are.
+    noisy : float
+        The leave-one-out R² below which they are.
+    noise, noise_bounds : float and pair of floats
+        Noise variance relative to the kernel at the start, and its bounds.
+    scale_bounds : pair of floats
+        Bounds on u and t₀.
+    smallest_sine : float
+        Angles with a sine below this are rounding errors of equal or opposite rows.
+    encoded_share : float
+        Size of a feature's encoded columns beside the feature itself, before anything is learnt.
+    largest_gamma : float
+        The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
+    """
+
+    sampled_rows: int = 500
+    dense_columns: int = 5000
+    max_iter: int = 25
+    least_gain: float = 1e-4
+    pilot_rows: int = 250
+    pilot_iter: int = 8
+    noisy: float = 0.9
+    noise: float = 0.1
+    noise_bounds: tuple[float, float] = (1e-6, 30.0)
+    scale_bounds: tuple[float, float] = (-6.0, 4.0)
+    smallest_sine: float = 5e-8
+    encoded_share: float = 0.45
+    largest_gamma: float = 1.2
+
+
+SETTINGS = RelevanceSettings()
 _INDEPENDENT = ScalePrior()
 
 
@@ -94,17 +125,17 @@ def choose_inputs(
         How much of its weight a row would lose in leave-one-out, None for all of it: one observation.
     """
     d = X.shape[1]
-    if relevance is None or d > MAX_COLUMNS:
+    if relevance is None or d > SETTINGS.dense_columns:
         return InputScaling.unlearnt(X, weights, bias=bias, balanced=balanced)
     encoding = PiecewiseLinear.of(X, weights) if relevance == "auto" else None
-    rows = sample_rows(len(weights), MAX_ROWS)
+    rows = sample_rows(len(weights), SETTINGS.sampled_rows)
     features, weights_of_sample = dense(X[rows]).astype(np.float64), weights[rows]
     sample, groups, encoded = features, np.arange(d), np.arange(0)
     columns = indicator_sizes(features, weights_of_sample, _varies(X))
     if encoding is not None:
         sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
         groups = np.append(groups, d + encoding.feature)
-        columns = np.append(columns, ENCODED_SHARE * encoding.size)
+        columns = np.append(columns, SETTINGS.encoded_share * encoding.size)
     Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)[rows]
     sample = sample * columns
     options: dict[str, Any] = {
@@ -143,24 +174,24 @@ def likelihood_targets(
     candidates = far_from_normal(Y, scores, weights)
     if not candidates.any():
         return Y
-    rows = sample_rows(len(Y), _PILOT_ROWS)
+    rows = sample_rows(len(Y), SETTINGS.pilot_rows)
     left_out = None if left_out is None else left_out[rows]
     X, pilot, weights = X[rows], Y[rows] - np.average(Y[rows], axis=0, weights=weights[rows]), weights[rows]
     columns, constant = learn_relevance(
         X, pilot, weights, groups, gamma=gamma, bias=bias, left_out=left_out, prior=prior,
-        max_iter=_PILOT_ITER,
+        max_iter=SETTINGS.pilot_iter,
     )  # fmt: skip
     X = np.hstack([X * columns, np.full((len(X), 1), constant)])
-    X = np.ldexp(X, -np.frexp(np.abs(X).max())[1])  # products of rows stay in range; the factor says nothing
-    K = limit_kernel(X, gamma=min(gamma, _LARGEST_GAMMA))
+    X /= power_of_two(largest_magnitude(X))  # products of rows stay in range; the factor says nothing
+    K = limit_kernel(X, gamma=min(gamma, SETTINGS.largest_gamma))
     residual = leave_one_out(K, pilot, weights, left_out).residual
-    noisy = weights @ residual**2 > (1 - _NOISY) * (weights @ pilot**2)
+    noisy = weights @ residual**2 > (1 - SETTINGS.noisy) * (weights @ pilot**2)
     return np.where(candidates & noisy, scores, Y)
 
 
 def learn_relevance(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
-    left_out: np.ndarray | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = MAX_ITER,
+    left_out: np.ndarray | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = SETTINGS.max_iter,
 ) -> tuple[np.ndarray, float]:  # fmt: skip
     """Learn one factor per group of columns.
 
@@ -195,7 +226,7 @@ def learn_relevance(
     """
     neutral = np.ones(X.shape[1]), float(bias)
     Y = Y[:, np.any(Y, axis=0)].astype(np.float64)  # a constant target says nothing
-    largest = max(float(np.abs(X).max(initial=0.0)), float(bias))
+    largest = max(largest_magnitude(X), float(bias))
     if not (np.any(X) and np.any(Y)):
         return neutral
     # as many observations as there are rows, and copies in a table of counts
@@ -207,15 +238,15 @@ def learn_relevance(
         X = np.hstack([X, np.ones((len(X), 1))])
         groups = np.append(groups, n_groups)
     X = X / (np.sqrt(np.average(np.sum((X / largest) ** 2, axis=1), weights=weights)) * largest)
-    likelihood = _Likelihood(X, Y, weights, groups, min(gamma, _LARGEST_GAMMA), prior, n_groups)
+    likelihood = _Likelihood(X, Y, weights, groups, min(gamma, SETTINGS.largest_gamma), prior, n_groups)
     n_scales = n_groups + bias
     found = minimize(
         likelihood,
-        np.append(np.zeros(n_scales), np.log(_NOISE * likelihood.unit_diagonal)),
+        np.append(np.zeros(n_scales), np.log(SETTINGS.noise * likelihood.unit_diagonal)),
         jac=True,
         method="L-BFGS-B",
-        bounds=[_SCALE_BOUNDS] * n_scales + [tuple(np.log(_NOISE_BOUNDS))],
-        options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": _LEAST_GAIN},
+        bounds=[SETTINGS.scale_bounds] * n_scales + [tuple(np.log(SETTINGS.noise_bounds))],
+        options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": SETTINGS.least_gain},
     )
     if not np.isfinite(found.fun) or found.fun >= _FAILED:
         return neutral
@@ -271,8 +302,8 @@ class _Likelihood:
         by_noise = noise * float(np.diag(G) @ (1 / self.weights))
         gradient[-1] = -0.5 * by_noise + 0.5 * k * (self.total - n)
         u = parameters[: self.n_penalised]
-        value += 0.5 * float(u @ u) / STD**2
-        gradient[: len(u)] = self.prior.by_u(gradient[: len(u)]) + u / STD**2
+        value += 0.5 * float(u @ u) / PRIOR.std**2
+        gradient[: len(u)] = self.prior.by_u(gradient[: len(u)]) + u / PRIOR.std**2
         return value / self.total, gradient / self.total
 
 
@@ -282,7 +313,7 @@ def _by_log_scales(X: np.ndarray, kernel: KernelDerivatives, G: np.ndarray) -> n
     N = X / np.where(norms > 0, norms, 1.0)[:, None]
     rho = np.clip(kernel.cosine, -1.0, 1.0)
     sine = np.sqrt((1 - rho) * (1 + rho))
-    B = np.divide(kernel.theta, sine, out=np.zeros_like(rho), where=sine > _SMALLEST_SINE)
+    B = np.divide(kernel.theta, sine, out=np.zeros_like(rho), where=sine > SETTINGS.smallest_sine)
     rho *= B
     rho += kernel.value
     radial = np.einsum("ij,ij->i", G, rho)

@@ -28,14 +28,35 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-# Standard deviation τ of log scales.
-STD = 0.7
-# Share κ of its variance that a log scale has to itself, and factor λ between a feature and encoded columns.
-_OWN, _ENCODED = 0.5, 0.5
-# Features beyond which scales are independent: the factorisation would cost more than the likelihood.
-_MAX_FEATURES = 512
-# Power of 4 p (1 − p), and the least p: half a row of the 500 that are looked at.
-_RARITY, _RAREST = 0.25, 1e-3
+from .._numerics.ranges import centred
+
+
+@dataclass(frozen=True, slots=True)
+class PriorSettings:
+    """The prior's constants; chosen on the development tables where nothing is said.
+
+    Attributes
+    ----------
+    std : float
+        Standard deviation τ of log scales.
+    own, encoded : float
+        Share κ of its variance that a log scale has to itself, and factor λ between a feature and encoded
+        columns.
+    features : int
+        Features beyond which scales are independent: the factorisation would cost more than the likelihood.
+    rarity, rarest : float
+        Power of 4 p (1 − p), and the least p: half a row of the 500 that are looked at.
+    """
+
+    std: float = 0.7
+    own: float = 0.5
+    encoded: float = 0.5
+    features: int = 512
+    rarity: float = 0.25
+    rarest: float = 1e-3
+
+
+SETTINGS = PriorSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +85,16 @@ class ScalePrior:
             Features whose encoded columns have a scale next to the d scales of the features, in their order.
         """
         d = X.shape[1]
-        if d > _MAX_FEATURES:
+        if d > SETTINGS.features:
             return cls()
-        centred, size = _centred(X, weights)
-        centred *= np.sqrt(weights / weights.sum())[:, None]
-        centred /= size
-        alike = (centred.T @ centred) ** 2
+        features, _, _, size = centred(X, weights)
+        features *= np.sqrt(weights / weights.sum())[:, None]
+        features /= np.where(size > 0, size, 1.0)
+        alike = (features.T @ features) ** 2
         feature = np.append(np.arange(d), encoded)
         is_encoded = np.arange(len(feature)) >= d
-        C = (1 - _OWN) * alike[np.ix_(feature, feature)]
-        C *= np.where(is_encoded[:, None] == is_encoded, 1.0, _ENCODED)
+        C = (1 - SETTINGS.own) * alike[np.ix_(feature, feature)]
+        C *= np.where(is_encoded[:, None] == is_encoded, 1.0, SETTINGS.encoded)
         C[np.diag_indices(len(C))] = 1.0
         values, vectors = eigh(C)
         return cls((vectors * np.sqrt(values)) @ vectors.T)
@@ -103,19 +124,6 @@ def indicator_sizes(X: np.ndarray, weights: np.ndarray, varies: np.ndarray) -> n
     is_low, is_high = low == X, high == X
     # each level's own sum: of a weight of 1e-17 nothing is left in one minus the others
     lower, upper = (weights @ level / weights.sum() for level in (is_low, is_high))
-    rare = np.clip(np.where(low < high, np.minimum(lower, upper), 0.0), _RAREST, 0.5)
+    rare = np.clip(np.where(low < high, np.minimum(lower, upper), 0.0), SETTINGS.rarest, 0.5)
     two = varies & np.all(is_low | is_high, axis=0)
-    return np.where(two, (4 * rare * (1 - rare)) ** _RARITY, 1.0)
-
-
-def _centred(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns less their means, divided by their largest entries, and their standard deviations.
-
-    Constant columns are 0.
-    """
-    largest = np.abs(X).max(axis=0)  # squares of 1e200 overflow
-    relative = X / np.where(largest > 0, largest, 1.0)
-    relative -= np.average(relative, axis=0, weights=weights)
-    relative[:, X.min(axis=0) == X.max(axis=0)] = 0
-    size = np.sqrt(np.average(relative**2, axis=0, weights=weights))
-    return relative, np.where(size > 0, size, 1.0)
+    return np.where(two, (4 * rare * (1 - rare)) ** SETTINGS.rarity, 1.0)

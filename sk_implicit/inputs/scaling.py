@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .._numerics.blocks import slices
+from .._numerics.blocks import encoded_blocks
+from .._numerics.ranges import largest_magnitude
 from .encoding import PiecewiseLinear, dense
 
-# Rows that are encoded at a time to measure their norm.
-_BLOCK_ROWS = 4096
 # Least share of the bias in the mean square of a row, where the features' means leave no need of one.
 _LEAST_BIAS = 0.01
 # Entries of x̃ beyond this are brought near: those of the fit are about 1, and kernels hold their squares.
@@ -88,7 +87,7 @@ class InputScaling:
         # divided by the largest entry first: squares of 1e200, or of 1e30 in float32, overflow; not by
         # a subnormal number, whose reciprocal overflows
         tiny = float(np.finfo(values.dtype).tiny)
-        largest = max(max(float(np.abs(values).max(initial=0.0)), bias or 0.0) or 1.0, tiny)
+        largest = max(max(largest_magnitude(values), bias or 0.0) or 1.0, tiny)
         relative = (X / largest).astype(np.float64)
         share = weights / weights.sum()
         if sparse.issparse(relative):
@@ -113,7 +112,7 @@ class InputScaling:
             varies, total = float(variance.sum()), float(share @ squares)
             bias = largest * (np.sqrt(max(2 * varies - total, _LEAST_BIAS * total)) or 1.0)
         if encoding is not None:
-            for rows in slices(X.shape[0], _BLOCK_ROWS):
+            for rows in encoded_blocks(X.shape[0]):
                 encoded = encoding.apply(dense(X[rows]).astype(np.float64)) * (columns[d:] / largest)
                 squares[rows] += np.einsum("nr,nr->n", encoded, encoded)
                 by_column = np.einsum("nr,nr,n->r", encoded, encoded, share[rows])
@@ -190,7 +189,7 @@ def brought_near(X):
     exponents : (n,) int array or None
         None where no row is far.
     """
-    largest = max(float(X.max()), -float(X.min())) if X.shape[0] else 0.0
+    largest = largest_magnitude(X)
     if largest <= _FAR:
         return X, None
     if not np.isfinite(largest):

@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+from .._numerics.ranges import centred
+
+
+class Targets(Protocol):
+    """What takes targets to the network's scale and predictions back; a frozen record of arrays."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """What is added to the network's outputs, (k,)."""
+
+    @property
+    def scale(self) -> np.ndarray:
+        """By what they are multiplied before, (k,)."""
+
+    @property
+    def origin(self) -> np.ndarray:
+        """What is predicted, on the user's scale, where the network's outputs are 0, (k,)."""
+
+    def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
+        """Return the targets as the network sees them, (n, k), or raise ValueError if they have no number."""
+
+    def invert(self, F: np.ndarray) -> np.ndarray:
+        """Return predictions on the user's scale, in the precision of ``F``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +46,9 @@ class TargetScaling:
     def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
         """Measure the weighted mean and standard deviation (root mean square if not centred)."""
         Y = Y.astype(np.float64, copy=False)
-        largest = np.abs(Y).max(axis=0)
-        unit = np.where(largest > 0, largest, 1.0)  # squares of 1e200 overflow
-        relative = Y / unit
-        mean = np.average(relative, axis=0, weights=weights) if centre else np.zeros(Y.shape[1])
-        scale = np.sqrt(np.average((relative - mean) ** 2, axis=0, weights=weights))
-        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean * unit, np.where(constant, 1.0, scale * unit))
+        _, unit, mean, size = centred(Y, weights, about_mean=centre)
+        constant = size <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        return cls(mean * unit, np.where(constant, 1.0, size * unit))
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the scaled targets, (n, k).
@@ -48,6 +69,11 @@ class TargetScaling:
             )
         scaled = (Y - self.mean) / self.scale
         return np.ascontiguousarray(scaled, dtype=dtype)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The mean."""
+        return self.mean
 
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return predictions on the user's scale, in the precision of ``F``."""
@@ -87,6 +113,11 @@ class ClassScaling:
         """Return the indicators, (n, k)."""
         return np.ascontiguousarray(Y, dtype=dtype)
 
+    @property
+    def origin(self) -> np.ndarray:
+        """The log-odds of the classes, or the logarithms of their shares."""
+        return self.mean
+
     def invert(self, F: np.ndarray) -> np.ndarray:
-        """Return log-odds counted from nothing instead of from the origin, in the precision of ``F``."""
-        return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+        """Return log-odds, or logarithms up to a common constant, in the precision of ``F``."""
+        return (F + self.mean).astype(F.dtype, copy=False)

@@ -150,7 +150,7 @@ def _fitted(fit: FitState, model: NetworkModel, objective: Objective, settings: 
     warning = message(
         state, penalty, solver=settings.solver, max_iter=settings.max_iter, tol=settings.tol,
         contraction=contraction, warm_start=settings.warm_start, learning_rate=settings.learning_rate,
-        quadratic=objective.loss.quadratic,
+        linear_promise=objective.loss.linear_promise,
     )  # fmt: skip
     posterior = _posterior(objective, state.best_theta, penalty.absolute) if settings.uncertainty else None
     model = replace(model, network=network, posterior=posterior, squared_error=state.best_squared_error)

@@ -34,6 +34,7 @@ from math import sqrt
 
 import numpy as np
 
+from .._numerics.ranges import largest_magnitude
 from .._numerics.spectral import operator_norm
 from ..inputs.scaling import InputScaling
 from ..inputs.targets import TargetScaling
@@ -144,7 +145,7 @@ def _with_linear_layer(C: np.ndarray, b: np.ndarray):
 
 def _unit_scale(B: np.ndarray) -> float:
     """Return the factor that gives B entries of mean square 1; 1 where B is zero."""
-    largest = float(np.abs(B).max(initial=0.0))
+    largest = largest_magnitude(B)
     return 1.0 if largest == 0 else 1.0 / (largest * sqrt(float(np.mean((B / largest) ** 2))))
 
 

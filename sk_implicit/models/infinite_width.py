@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..inputs.relevance import choose_inputs
 from ..inputs.rows import DistinctRows
 from .limit_model import LimitModel
-from .limit_solution import LimitFit, LogisticLimit, fit_logistic_limit
-from .limit_solution import fit_limit as solve_ridge
+from .limit_solution import solve_limit
 from .scales import Scales
 from .settings import Settings, Task
 from .state import Fitted
@@ -38,17 +35,12 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     )  # fmt: skip
     target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
     X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
-    options: dict[str, Any] = {"gamma": settings.gamma, "alpha": settings.alpha, "left_out": left_out}
-    solution: LimitFit | LogisticLimit
-    if loss.quadratic:
-        solution = solve_ridge(X, Y, weights, **options)
-    else:
-        solution = fit_logistic_limit(X, Y, weights, loss, **options)
+    solution = solve_limit(X, Y, weights, loss, gamma=settings.gamma, alpha=settings.alpha, left_out=left_out)
     scales = Scales(inputs, target)
     if settings.clip is not None:
         scales = scales.limited(rows.X, rows.Y, settings.clip, solution.penalty.in_range)
     gamma, posterior = float(settings.gamma), None
-    if settings.uncertainty and isinstance(solution, LimitFit):
+    if settings.uncertainty:
         posterior = limit_posterior(solution, X, weights, left_out, gamma=gamma).to_arrays()
     facts = {
         "n_iter_": len(solution.losses),

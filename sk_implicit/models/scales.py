@@ -10,7 +10,7 @@ import numpy as np
 
 from ..inputs.limits import limits_of_inputs, no_limits
 from ..inputs.scaling import InputScaling
-from ..inputs.targets import ClassScaling, TargetScaling
+from ..inputs.targets import Targets, TargetScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Scales:
     ----------
     inputs : InputScaling
         What the network sees of a row.
-    target : TargetScaling or ClassScaling
+    target : Targets
         Between the targets and the network's outputs.
     x_limits, y_limits : (2, d) and (2, k) arrays, or None
         Least and largest value that a feature counts as and that a prediction has; None where the task knows
@@ -29,7 +29,7 @@ class Scales:
     """
 
     inputs: InputScaling
-    target: TargetScaling | ClassScaling
+    target: Targets
     x_limits: np.ndarray | None = None
     y_limits: np.ndarray | None = None
 

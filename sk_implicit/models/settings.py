@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from ..function_space.losses import Loss
-from ..inputs.targets import ClassScaling, TargetScaling
+from ..inputs.targets import Targets
 from ..training import Progress
 
 
@@ -77,8 +77,8 @@ class Task:
         Whether the constant input is as large as the features together, instead of 1 (see `choose_inputs`).
     """
 
-    scale_targets: Callable[[np.ndarray, np.ndarray], TargetScaling | ClassScaling]
-    loss: Callable[[TargetScaling | ClassScaling], Loss]
+    scale_targets: Callable[[np.ndarray, np.ndarray], Targets]
+    loss: Callable[[Targets], Loss]
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     split: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
     balanced: bool = False

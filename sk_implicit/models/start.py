@@ -141,7 +141,7 @@ def _precision(fit: FitState, rows: DistinctRows, task: Task, settings: Settings
     if relevance is not None and relevance @ relevance < _LEAST_VARIATION:
         return X.dtype
     n, shape = X.shape[0], fit.start.shape
-    inexact = by_iteration(n, shape.k, exact=task.loss(fit.target).quadratic)
+    inexact = by_iteration(n, shape.k, exact=task.loss(fit.target).constant_curvature)
     relative /= float(rows.weights.mean())  # large weights leave less of it
     return precision(n, shape.m, relative, X.dtype, inexact=inexact)
 

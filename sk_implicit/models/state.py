@@ -7,7 +7,7 @@ from typing import Any
 
 from ..function_space.penalty import Penalty
 from ..inputs.scaling import InputScaling
-from ..inputs.targets import ClassScaling, TargetScaling
+from ..inputs.targets import Targets
 from ..network import Network
 from ..training import TrainingState
 from .protocol import FittedModel
@@ -19,7 +19,7 @@ class FitState:
 
     Attributes
     ----------
-    inputs, target : InputScaling, and TargetScaling or ClassScaling
+    inputs, target : InputScaling, Targets
         Scales measured on the first training rows.
     start : Network
         The network before the first step, θ₀.
@@ -36,7 +36,7 @@ class FitState:
     """
 
     inputs: InputScaling
-    target: TargetScaling | ClassScaling
+    target: Targets
     start: Network
     solver: str
     settings: dict[str, Any]

@@ -6,39 +6,41 @@ from typing import Any
 
 import numpy as np
 
-from ..function_space.posterior import Posterior, Rows, calibrated, leave_out
+from ..function_space.posterior import LeftOutRows, Posterior, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..inputs.scaling import taken_back
 from ..limit import limit_diagonal, limit_kernel
 from ..network import Layers, Network
 from ..network.adjoint import State, Term
 from ..network.tangent import TangentFeatures, kernel_block
-from .limit_solution import LimitFit, limit_kernel_rows
+from .limit_solution import LimitSolution, limit_kernel_rows
 
 
 def limit_posterior(
-    fit: LimitFit, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
+    fit: LimitSolution, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
 ) -> Posterior:
     """Return the posterior of the infinitely wide network; the outputs share its kernel.
 
     Parameters
     ----------
-    fit : LimitFit
-        The trained network.
+    fit : LimitSolution
+        The trained network, a ridge regression.
     X, weights, left_out, gamma
-        As in `fit_limit`.
+        As in `solve_limit`.
     """
     kernel = limit_kernel_rows(X, fit.landmarks, gamma)
     diagonal = limit_diagonal(X, gamma=gamma)
-    rows = Rows(weights, left_out, fit.landmarks)
-    k = fit.ridge.dual.shape[1]
-    predictions = [leave_out(fit.ridge, c, kernel, diagonal, rows) for c in range(k)]
-    return calibrated([fit.ridge.system], predictions, weights)
+    rows = LeftOutRows(weights, left_out, fit.landmarks)
+    ridge = fit.ridge
+    if ridge is None:
+        raise ValueError("Standard deviations are those of the squared error; got another loss.")
+    predictions = [leave_out(ridge, c, kernel, diagonal, rows) for c in range(fit.dual.shape[1])]
+    return calibrated([ridge.system], predictions, weights)
 
 
 def tangent_posterior(
     tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
-    left_out: np.ndarray, a: float,
+    left_out: np.ndarray, penalty: float,
 ) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
     """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
 
@@ -55,12 +57,12 @@ def tangent_posterior(
         Targets less predictions.
     weights, left_out : (n,) arrays
         Positive sample weights, and how much of it a row loses when it is left out.
-    a : float
+    penalty : float
         The penalty, absolute.
     """
     targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
     landmarks = choose_landmarks(len(weights))
-    rows = Rows(weights, left_out, landmarks)
+    rows = LeftOutRows(weights, left_out, landmarks)
     spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
     systems, predictions = [], []
     for c in range(residual.shape[1]):
@@ -68,7 +70,7 @@ def tangent_posterior(
         def kernel(rows, c=c):
             return kernel_block(tangent.take(rows), spanning, c).astype(np.float64, copy=False)
 
-        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, a)
+        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, penalty)
         systems.append(fit.system)
         excess = residual[:, c] - fit.residual[:, 0]
         predictions.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))

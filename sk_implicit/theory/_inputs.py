@@ -19,12 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from .._numerics.blocks import slices
+from .._numerics.blocks import pair_blocks
 from .._numerics.spectral import extreme_eigenvalues
 from ..limit import limit_kernel
 
-# Rows of the cosine matrix that are looked at together.
-_ROW_BLOCK = 512
 # Below this angle (radians) two inputs count as nearly parallel: λ₀ is then at most about angle²/4.
 NEARLY_PARALLEL = 1e-3
 
@@ -118,7 +116,7 @@ def closest_pair(X) -> ClosestPair:
         return ClosestPair(0.0, (zero, 1 if zero == 0 else 0))
     if n == 1:
         return ClosestPair(np.pi / 2, rows)
-    for part in slices(n, _ROW_BLOCK):
+    for part in pair_blocks(n):
         start = part.start
         block = X[part] @ X[start:].T
         block = block.toarray() if issparse(block) else np.asarray(block)

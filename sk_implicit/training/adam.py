@@ -18,12 +18,30 @@ from .gradient_descent import check_range, evaluate_projected, has_diverged
 from .objective import Objective, Point
 from .records import TrainingStatus
 
-# The defaults of the paper, as in scikit-learn's MLPRegressor.
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-# Weights are of order one here (the factors 1/√m stand outside), so steps can be larger than the
-# paper's 1e-3.
-AUTO_LEARNING_RATE = 1e-2
-AUTO_BATCH_SIZE = 200
+
+@dataclass(frozen=True, slots=True)
+class AdamSettings:
+    """Constants of the updates.
+
+    Attributes
+    ----------
+    beta_1, beta_2, epsilon : float
+        The defaults of the paper, as in scikit-learn's MLPRegressor.
+    learning_rate : float
+        That of "auto". Weights are of order one here (the factors 1/√m stand outside), so steps can be larger
+        than the paper's 1e-3.
+    batch_size : int
+        That of "auto", as in scikit-learn's MLPRegressor.
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    learning_rate: float = 1e-2
+    batch_size: int = 200
+
+
+DEFAULT = AdamSettings()
 
 
 @dataclass(slots=True)
@@ -47,15 +65,19 @@ class Adam:
         Rows in a minibatch; "auto" is min(200, n).
     rng : numpy.random.RandomState
         Seeds the shuffling of the rows.
+    settings : AdamSettings
+        Constants of the updates.
     """
 
     monotone = False
     progress = 1.0
 
-    def __init__(self, learning_rate, batch_size, rng: np.random.RandomState):
-        self.learning_rate = AUTO_LEARNING_RATE if learning_rate == "auto" else learning_rate
-        self.batch_size = AUTO_BATCH_SIZE if batch_size == "auto" else batch_size
-        self.rng = rng
+    def __init__(
+        self, learning_rate, batch_size, rng: np.random.RandomState, settings: AdamSettings = DEFAULT
+    ):
+        self.learning_rate = settings.learning_rate if learning_rate == "auto" else learning_rate
+        self.batch_size = settings.batch_size if batch_size == "auto" else batch_size
+        self.rng, self.settings = rng, settings
 
     def init(self, objective: Objective, point: Point) -> AdamState:
         """Start with zero moments."""
@@ -86,7 +108,7 @@ class Adam:
                 if not np.isfinite(gradient).all():
                     raise NoStep(TrainingStatus.DIVERGED)
                 n_updates += 1
-                _update(theta, gradient, first, second, n_updates, self.learning_rate)
+                self._update(theta, gradient, first, second, n_updates)
                 check_range(theta)
         new = evaluate_projected(objective, theta, point)
         if has_diverged(objective, new):
@@ -107,16 +129,16 @@ class Adam:
         share = objective.weights[rows] / objective.total_weight * (len(Z) / len(rows))
         C = (-share[:, None] * residual).astype(residual.dtype, copy=False)
         gradient, _ = vjp_at(network, layers, C, options)
-        if objective.alpha > 0:
-            gradient += (objective.alpha / objective.total_weight) * (network.theta - objective.start.theta)
+        if objective.penalty > 0:
+            gradient += (objective.penalty / objective.total_weight) * (network.theta - objective.start.theta)
         return gradient
 
-
-def _update(theta, gradient, first, second, n_updates, learning_rate) -> None:
-    """Apply one Adam update in place."""
-    first *= BETA_1
-    first += (1 - BETA_1) * gradient
-    second *= BETA_2
-    second += (1 - BETA_2) * gradient**2
-    rate = learning_rate * np.sqrt(1 - BETA_2**n_updates) / (1 - BETA_1**n_updates)
-    theta -= rate * first / (np.sqrt(second) + EPSILON)
+    def _update(self, theta, gradient, first, second, n_updates) -> None:
+        """Apply one Adam update in place."""
+        beta_1, beta_2 = self.settings.beta_1, self.settings.beta_2
+        first *= beta_1
+        first += (1 - beta_1) * gradient
+        second *= beta_2
+        second += (1 - beta_2) * gradient**2
+        rate = self.learning_rate * np.sqrt(1 - beta_2**n_updates) / (1 - beta_1**n_updates)
+        theta -= rate * first / (np.sqrt(second) + self.settings.epsilon)

@@ -10,20 +10,20 @@ after a step of gradient descent, the one on the left is an estimate whose error
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from .._numerics.blocks import few_rows
 from .._numerics.spectral import operator_norm
 from ..network import Network
 
-# Largest gap between the two ends, relative, at which the lower one is taken.
-_GAP = 2e-3
-# Lanczos approaches a norm from below: what a bound of it is given beyond.
-_ROOM = 1.01
-
 
 class Contraction:
     """‖sA‖₂ of a network.
+
+    Class attributes: ``gap`` is the largest gap between the two ends, relative, at which the lower one is
+    taken; ``room`` is what a bound is given beyond what Lanczos found, which approaches a norm from below.
 
     Parameters
     ----------
@@ -38,6 +38,9 @@ class Contraction:
         What the norm is at most, given that Lanczos iterations have found others on the way; infinite where
         there were none.
     """
+
+    gap: ClassVar[float] = 2e-3
+    room: ClassVar[float] = 1.01
 
     def __init__(self, network: Network, near: Contraction | None = None) -> None:
         self.network = network
@@ -54,7 +57,7 @@ class Contraction:
             known = 0.0
             if self._vector is not None:
                 known = float(np.linalg.norm(self._matrix() @ self._vector))
-            if self.upper <= (1 + _GAP) * known:
+            if self.upper <= (1 + self.gap) * known:
                 self._value = known
             else:
                 self.measure()
@@ -74,7 +77,7 @@ class Contraction:
     @property
     def bound(self) -> float:
         """What the norm is taken to be below, with room for what Lanczos may have missed."""
-        return _ROOM * self.upper
+        return self.room * self.upper
 
     def is_below(self, limit: float) -> bool:
         """Whether the norm is below a limit; where bounds do not tell, it is found by Lanczos."""

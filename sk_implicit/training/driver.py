@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,11 +11,26 @@ import numpy as np
 from .objective import Objective, Point
 from .records import History, Monitor, Progress, TrainingState, TrainingStatus
 
-# Relative difference of scores that the tolerance of equilibria may leave.
-_SAME = 1e-2
-# Distance from the best loss at which steps that gain nothing more are those of convergence: relative to what
-# it gained, or to itself if that is more; and that of a loss from nothing.
-_NEAR, _NOTHING = 5e-2, 1e-2
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """When losses count as the same.
+
+    Attributes
+    ----------
+    same : float
+        Relative difference of scores that the tolerance of equilibria may leave.
+    near, nothing : float
+        Distance from the best loss at which steps that gain nothing more are those of convergence: relative
+        to what it gained, or to itself if that is more; and that of a loss from nothing.
+    """
+
+    same: float = 1e-2
+    near: float = 5e-2
+    nothing: float = 1e-2
+
+
+_DEFAULT = Settling()
 
 
 class Solver(Protocol):
@@ -169,7 +185,8 @@ def _advance(
 def _has_settled(state: TrainingState, n_recent: int) -> bool:
     """Whether the last losses are near the best one, measured by what it gained or what it is."""
     losses, best = state.history.loss, state.best_loss
-    return bool(np.median(losses[-n_recent:]) <= best + max(_NEAR * max(losses[0] - best, best), _NOTHING))
+    near = max(_DEFAULT.near * max(losses[0] - best, best), _DEFAULT.nothing)
+    return bool(np.median(losses[-n_recent:]) <= best + near)
 
 
 def _score(point: Point, validate) -> float:
@@ -186,7 +203,7 @@ def _rescore(state: TrainingState, objective: Objective, point: Point, validate)
             scores[-1] = _score(point, validate)
     best = point if state.best_theta is state.theta else objective.evaluate(state.best_theta)
     score = _score(best, validate)
-    if not abs(score - state.best_score) <= _SAME * abs(score):
+    if not abs(score - state.best_score) <= _DEFAULT.same * abs(score):
         state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
         state.best_squared_error = best.squared_error
         state.solver_state = None  # what it remembers is of the earlier problem

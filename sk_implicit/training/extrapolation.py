@@ -7,9 +7,6 @@ import numpy as np
 from .._numerics.blocks import few_rows
 from .._numerics.norms import row_norms
 
-# Every eighth row is asked whether the line foretells the next solution better than the last one.
-_SAMPLE = 8
-
 
 class LinearExtrapolation:
     """The point on the line through the last two solutions, while it is closer than the last for most rows.
@@ -17,9 +14,15 @@ class LinearExtrapolation:
     A step of gradient descent resembles the step before, and what changes between them is of second order
     in the step size: at small steps the extrapolated start is a solution to many digits, but for rows of
     which a unit has switched.
+
+    Parameters
+    ----------
+    stride : int, default=8
+        Every how manieth row is asked whether the line foretells the next solution better than the last one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = 8) -> None:
+        self.stride = stride
         self._last: np.ndarray | None = None
         self._ahead: np.ndarray | None = None
         self._trusted = False
@@ -30,14 +33,14 @@ class LinearExtrapolation:
 
     def add(self, solution: np.ndarray) -> None:
         """Take in the next solution; it is kept by reference."""
-        last, ahead = self._last, self._ahead
+        last, ahead, stride = self._last, self._ahead, self.stride
         self._last = solution
         if last is None:
             return
         if ahead is not None:
             misses = [
                 row_norms(
-                    (solution[..., ::_SAMPLE, :] - guess[..., ::_SAMPLE, :]).reshape(-1, solution.shape[-1])
+                    (solution[..., ::stride, :] - guess[..., ::stride, :]).reshape(-1, solution.shape[-1])
                 )
                 for guess in (ahead, last)
             ]

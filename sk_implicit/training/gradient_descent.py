@@ -17,12 +17,11 @@ from .._numerics.spectral import largest_eigenvalue
 from ..network.adjoint import State, Term
 from .driver import NoStep
 from .extrapolation import LinearExtrapolation
-from .objective import MAX_CONTRACTION, Objective, Point
+from .objective import Objective, Point
 from .records import TrainingStatus
 
-# A loss this large means divergence, for that of standardised targets starts at one half: there is no
-# way back at a fixed step.
-DIVERGED_LOSS = 1e4
+# A loss this many times that of the start means divergence: there is no way back at a fixed step.
+_DIVERGED = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class GradientDescent:
         """Fix the step."""
         if self.learning_rate != "auto":
             return GDState(float(self.learning_rate), self.learning_rate)
-        curvature = largest_curvature(objective, point) + objective.alpha
+        curvature = largest_curvature(objective, point) + objective.penalty
         return GDState(1.0 / curvature if curvature > 0 else 1.0, "auto")
 
     def step(self, objective: Objective, point: Point, state: GDState):
@@ -83,7 +82,7 @@ def evaluate_projected(
         point = objective.evaluate(theta, near=near, Z0=Z0)
         if not point.norm.is_below(objective.max_contraction) and point.contraction < np.inf:
             m = point.network.shape.m
-            theta[: m * m] *= 0.999 * MAX_CONTRACTION / point.contraction
+            theta[: m * m] *= 0.999 * objective.accuracy.max_contraction / point.contraction
             point = objective.evaluate(theta, near=near)
     return point
 
@@ -97,7 +96,7 @@ def check_range(theta: np.ndarray) -> None:
 
 def has_diverged(objective: Objective, point: Point) -> bool:
     """Whether a fixed step has led where training cannot go on."""
-    return not objective.admits(point) or point.value > max(1.0, objective.first_value) * DIVERGED_LOSS
+    return not objective.admits(point) or point.value > max(1.0, objective.first_value) * _DIVERGED
 
 
 def largest_curvature(objective: Objective, point: Point) -> float:
@@ -115,4 +114,4 @@ def largest_curvature(objective: Objective, point: Point) -> float:
     order = point.residual.size
     operator = LinearOperator((order, order), matvec=product, dtype=point.residual.dtype)
     value, _ = largest_eigenvalue(operator, tol=1e-8)
-    return objective.loss.largest_curvature * value
+    return objective.loss.largest_curvature(objective.Y) * value

@@ -21,19 +21,36 @@ from .gradient_descent import largest_curvature
 from .objective import Objective, Point
 from .records import TrainingStatus
 
-# Pairs that are kept: the default of SciPy's L-BFGS-B.
-MEMORY = 10
-# Armijo's constant (Nocedal and Wright, section 3.1) and the most halvings.
-SUFFICIENT_DECREASE, MAX_HALVINGS = 1e-4, 30
-# Below this relative predicted decrease nothing is left but rounding.
-RESOLUTION = 1e-13
-# A pair is kept where the curvature along the step is positive beyond rounding.
-MIN_CURVATURE = 1e-10
+
+@dataclass(frozen=True, slots=True)
+class LBFGSSettings:
+    """Memory and line search.
+
+    Attributes
+    ----------
+    memory : int
+        Pairs that are kept: the default of SciPy's L-BFGS-B.
+    sufficient_decrease, max_halvings : float and int
+        Armijo's constant (Nocedal and Wright, section 3.1) and the most halvings.
+    resolution : float
+        Below this relative predicted decrease nothing is left but rounding.
+    min_curvature : float
+        A pair is kept where the curvature along the step is positive beyond rounding.
+    """
+
+    memory: int = 10
+    sufficient_decrease: float = 1e-4
+    max_halvings: int = 30
+    resolution: float = 1e-13
+    min_curvature: float = 1e-10
+
+
+_DEFAULT = LBFGSSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class LBFGSState:
-    """The last steps and gradient changes, (≤ MEMORY, n_weights) each, and the first step's scale."""
+    """The last steps and gradient changes, (≤ memory, n_weights) each, and the first step's scale."""
 
     steps: np.ndarray
     changes: np.ndarray
@@ -41,19 +58,26 @@ class LBFGSState:
 
 
 class LBFGS:
-    """Quasi-Newton steps with a backtracking line search."""
+    """Quasi-Newton steps with a backtracking line search.
+
+    Parameters
+    ----------
+    settings : LBFGSSettings
+        Memory and line search.
+    """
 
     monotone = True
     progress = 1.0
 
-    def __init__(self):
+    def __init__(self, settings: LBFGSSettings = _DEFAULT):
+        self.settings = settings
         self._adjoint: tuple[Term, ...] | None = None
         self._gradient: tuple[Point, np.ndarray] | None = None
 
     def init(self, objective: Objective, point: Point) -> LBFGSState:
         """Start without curvature pairs; the first step is that of gradient descent."""
         none = np.empty((0, point.network.theta.size))
-        curvature = (largest_curvature(objective, point) + objective.alpha) / objective.total_weight
+        curvature = (largest_curvature(objective, point) + objective.penalty) / objective.total_weight
         return LBFGSState(none, none, 1.0 / curvature if curvature > 0 else 1.0)
 
     def gradient(self, objective: Objective, point: Point) -> np.ndarray:
@@ -65,26 +89,27 @@ class LBFGS:
 
     def step(self, objective: Objective, point: Point, state: LBFGSState):
         """Search along the quasi-Newton direction."""
+        settings = self.settings
         gradient = self.gradient(objective, point)
         direction = -_inverse_hessian_product(state, gradient)
         slope = float(direction @ gradient)
-        if -slope <= RESOLUTION * point.value:
+        if -slope <= settings.resolution * point.value:
             raise NoStep(TrainingStatus.CONVERGED)
         length = 1.0
-        for _ in range(MAX_HALVINGS):
+        for _ in range(settings.max_halvings):
             step = (length * direction).astype(gradient.dtype, copy=False)
             new = objective.evaluate(point.network.theta + step, near=point)
             decrease = point.value - new.value
-            if objective.admits(new) and decrease >= -SUFFICIENT_DECREASE * length * slope:
+            if objective.admits(new) and decrease >= -settings.sufficient_decrease * length * slope:
                 break
             length /= 2
         else:
             raise NoStep(TrainingStatus.STALLED)
         change = self.gradient(objective, new) - gradient
-        if step @ change > MIN_CURVATURE * np.linalg.norm(step) * np.linalg.norm(change):
+        if step @ change > settings.min_curvature * np.linalg.norm(step) * np.linalg.norm(change):
             state = LBFGSState(
-                np.vstack([state.steps, step])[-MEMORY:],
-                np.vstack([state.changes, change])[-MEMORY:],
+                np.vstack([state.steps, step])[-settings.memory :],
+                np.vstack([state.changes, change])[-settings.memory :],
                 state.first_scale,
             )
         return new, state, length

@@ -8,7 +8,7 @@ squared error L = √W and q = √w ∘ (y − f)). The damped problem
 
 has as many unknowns as the network has weights, but its solution lies in the span of the n k rows of J
 and of d. Predictions are linear in U and V: only A and W, whose steps move equilibria and kinks, need the
-damping, μ_j = μ, and next to none is left for U and V where the loss is quadratic. However large μ, there is
+damping, μ_j = μ, and next to none is left for U and V where its curvature stays. However large μ, there is
 thus a step that fits the outputs to the features as they are. With t = a + μ, t_j = a + μ_j, D = diag(t/t_j)
 and ω = a/t the optimality conditions give (normal equations, then the push-through identity)
 
@@ -33,7 +33,6 @@ from .driver import NoStep
 from .objective import Objective, Point
 from .records import TrainingState, TrainingStatus
 from .tangent_system import (
-    DENSE_LIMIT,
     DenseSystem,
     IterativeSystem,
     TangentSystem,
@@ -41,30 +40,73 @@ from .tangent_system import (
     tangent_system,
 )
 
-# Damping, relative to the mean of diag K: the smallest that is worth having, and the largest tried.
-_MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e6
-# By how much it rises and falls. Systems that are solved by iteration take more of it as the damping falls.
-_RISE, _FALL, _FALL_BY_ITERATION = 4, 4, 2
-# Below this relative predicted decrease nothing is left but rounding.
-_RESOLUTION = 1e-13
-# Ratio of actual to predicted decrease at which a shorter step with the same linearisation is tried as well.
-_LEAST_GAIN = 0.1
-# Ratios of actual to predicted decrease below which the next step is shorter, and beyond which it is longer.
-_LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
-# Beyond this ratio the linearisation serves for further steps.
-_LINEAR_GAIN, _MAX_CORRECTIONS = 0.7, 4
-# The first damping for many rows, where a rejected step costs as much as any: from a random start to
-# thousands of residuals an undamped step goes far too far. The second is for a loss that is not quadratic,
-# whose curvature vanishes as the rows are learnt.
-_FIRST_DAMPING, _FIRST_DAMPING_OF_CLASSES = 0.5, 0.05
-# Accuracy of the Jacobian, relative: a step that is off by as much is nearly as good.
-_ACCURACY = 3e-2
-# Least weight, relative to the mean, with which a row counts for the unit of the damping.
-_LIGHT = 1e-3
-# S is factorised with at least this shift, relative to the mean of its diagonal; a predicted decrease
-# is beyond doubt from the second on (equal rows with different targets make K singular). A damped step has
-# at least the third for U and V: without any they would soon interpolate, far from the start.
-_MIN_SHIFT, _SAFE_SHIFT, _OUTPUT_SHIFT = 1e-14, 1e-9, 1e-4
+
+@dataclass(frozen=True, slots=True)
+class LMSettings:
+    """How far steps go. Damping is relative to the mean of diag K, gains are actual over predicted decreases.
+
+    Attributes
+    ----------
+    min_damping, max_damping : float
+        The smallest that is worth having, and the largest tried.
+    rise, fall, fall_by_iteration : float
+        By how much damping rises and falls. Systems that are solved by iteration take more of it as the
+        damping falls.
+    resolution : float
+        Below this relative predicted decrease nothing is left but rounding.
+    least_gain : float
+        Gain at which a shorter step with the same linearisation is tried as well.
+    low_gain, high_gain : float
+        Gains below which the next step is shorter, and beyond which it is longer.
+    linear_gain, max_corrections : float and int
+        Beyond this gain the linearisation serves for so many further steps.
+    accuracy : float
+        That of the Jacobian, relative: a step that is off by as much is nearly as good.
+    light : float
+        Least weight, relative to the mean, with which a row counts for the unit of the damping.
+    min_shift : float
+        S is factorised with at least this shift, relative to the mean of its diagonal.
+    safe_shift : float
+        Shift from which on a predicted decrease is beyond doubt: equal rows with different targets make K
+        singular.
+    output_shift : float
+        Least shift of U and V in a damped step: without any they would soon interpolate, far from the start.
+    """
+
+    min_damping: float = 1e-3
+    max_damping: float = 1e6
+    rise: float = 4
+    fall: float = 4
+    fall_by_iteration: float = 2
+    resolution: float = 1e-13
+    least_gain: float = 0.1
+    low_gain: float = 0.25
+    high_gain: float = 0.75
+    linear_gain: float = 0.7
+    max_corrections: int = 4
+    accuracy: float = 3e-2
+    light: float = 1e-3
+    min_shift: float = 1e-14
+    safe_shift: float = 1e-9
+    output_shift: float = 1e-4
+
+    def next_damping(self, damping: float, gain: float, rejected: bool, fall: float) -> float:
+        """Keep the linear model about as far as it is good for: little gain makes the next step shorter.
+
+        The loss has kinks, so that the gain stays below one at any damping.
+        """
+        if gain < self.low_gain:
+            return self.raised(damping)
+        if rejected or gain < self.high_gain:
+            return damping
+        return damping / fall if damping > self.min_damping else 0.0
+
+    def raised(self, damping: float) -> float:
+        """Return the damping of a shorter step."""
+        return max(self.rise * damping, self.min_damping)
+
+
+_DEFAULT = LMSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +119,7 @@ class LMState:
         μ, relative to the mean of diag K times the geometric mean of the weights.
     promised : float
         The objective that the network linearised at its start predicts for its first step, undamped in most
-        problems: what training would reach if features did not move. NaN for a loss that is not quadratic.
+        problems: what training would reach if features did not move. NaN for a loss whose curvature changes.
     """
 
     damping: float = 0.0
@@ -104,15 +146,24 @@ class Linearisation:
         Where the network is linearised.
     previous : Linearisation or None
         That of a point nearby: its adjoint and its preconditioner serve as a start.
+    settings : LMSettings
+        Those of the solver.
     """
 
-    def __init__(self, objective: Objective, point: Point, previous: Linearisation | None):
+    def __init__(
+        self,
+        objective: Objective,
+        point: Point,
+        previous: Linearisation | None,
+        settings: LMSettings = _DEFAULT,
+    ):
+        self.settings = settings
         self.tangent: TangentFeatures = objective.tangent(
-            point, near=None if previous is None else previous.tangent, tol=_ACCURACY
+            point, near=None if previous is None else previous.tangent, tol=settings.accuracy
         )
         # the weight of most rows: a heavy row is not to hold back all others, nor light ones to free them
         weights = objective.weights
-        weight = float(np.exp(np.mean(np.log(np.maximum(weights, _LIGHT * weights.mean())))))
+        weight = float(np.exp(np.mean(np.log(np.maximum(weights, settings.light * weights.mean())))))
         self.scale = weight * mean_diagonal(self.tangent, objective.weights)
         self.least = np.inf  # objective predicted for any step
         self._previous = None if previous is None else previous._system
@@ -126,38 +177,47 @@ class Linearisation:
     def propose(self, objective: Objective, point: Point, shift: float) -> tuple[np.ndarray, float]:
         """Return the step from a point with this linearisation, and the objective it predicts."""
         if self._system is None:
-            self._system = tangent_system(self.tangent, self._previous, exact=objective.loss.quadratic)
+            self._system = tangent_system(
+                self.tangent, self._previous, exact=objective.loss.constant_curvature
+            )
             self._previous = None
         curvature, q = objective.curvature(point)
-        linear = objective.loss.quadratic and self._system.weighs_outputs
+        linear = objective.loss.constant_curvature and self._system.weighs_outputs
         ratio = self._ratio(objective, shift) if linear else 1.0
         outputs = slice(objective.start.shape.n_inner, None)
         drift = point.network.theta - objective.start.theta
-        pull = (objective.alpha / shift) * drift
+        pull = (objective.penalty / shift) * drift
         pull[outputs] *= ratio
-        b = q + curvature.root_t(self.tangent.jvp(pull)) if objective.alpha > 0 else q
+        b = q + curvature.root_t(self.tangent.jvp(pull)) if objective.penalty > 0 else q
         v = self._system.solve(b, curvature, shift, ratio)
         delta = self.tangent.vjp(curvature.root(v).astype(drift.dtype, copy=False))
         delta[outputs] *= ratio
         delta -= pull
         drift += delta
         change = 0.5 * (np.sum((shift * v) ** 2) - np.sum(q**2)) / objective.total_weight
-        predicted = point.data_value + float(change) + objective.penalty(drift)
+        predicted = point.data_value + float(change) + objective.pull(drift)
         self.least = min(self.least, predicted)
         return delta, predicted
 
     def _ratio(self, objective: Objective, shift: float) -> float:
         """Return the shift of A and W over that of U and V."""
-        return shift / min(shift, max(objective.alpha, _OUTPUT_SHIFT * self.scale))
+        return shift / min(shift, max(objective.penalty, self.settings.output_shift * self.scale))
 
 
 class LevenbergMarquardt:
-    """Damped Gauss-Newton steps solved on the n × n tangent kernel."""
+    """Damped Gauss-Newton steps solved on the n × n tangent kernel.
+
+    Parameters
+    ----------
+    settings : LMSettings
+        How far steps go.
+    """
 
     monotone = True
     progress = 400.0
 
-    def __init__(self):
+    def __init__(self, settings: LMSettings = _DEFAULT):
+        self.settings = settings
         self._linearisation: Linearisation | None = None  # of the step before
 
     def init(self, objective: Objective, point: Point) -> LMState:
@@ -166,56 +226,55 @@ class LevenbergMarquardt:
 
     def step(self, objective: Objective, point: Point, state: LMState):
         """Take the best step that is found, and more with the same linearisation where that pays."""
-        model = self._linearisation = Linearisation(objective, point, self._linearisation)
-        if model.scale == 0 or (not np.any(point.residual) and objective.alpha == 0):
+        settings = self.settings
+        model = self._linearisation = Linearisation(objective, point, self._linearisation, self.settings)
+        if model.scale == 0 or (not np.any(point.residual) and objective.penalty == 0):
             raise NoStep(TrainingStatus.CONVERGED)
         trial, gain, damping, shift = self._search(objective, point, model, state.damping)
-        at_start = objective.loss.quadratic and point.value == objective.first_value
+        at_start = objective.loss.linear_promise and point.value == objective.first_value
         promised = model.least if at_start else state.promised
-        if gain > _LINEAR_GAIN and model.factorised:
+        if gain > settings.linear_gain and model.factorised:
             trial = self._correct(objective, trial, model, shift)
-        fall = _FALL if model.factorised else _FALL_BY_ITERATION
-        damping_next = _next_damping(damping, gain, damping > state.damping, fall)
+        fall = settings.fall if model.factorised else settings.fall_by_iteration
+        damping_next = settings.next_damping(damping, gain, damping > state.damping, fall)
         return trial, LMState(damping_next, promised), damping
 
-    @staticmethod
-    def _search(objective: Objective, point: Point, model: Linearisation, damping: float) -> Candidate:
+    def _search(self, objective: Objective, point: Point, model: Linearisation, damping: float) -> Candidate:
         """Try steps with rising damping until one is good enough, or none is better than the last."""
-        diagonal, best, least = model.scale, None, point.value
-        while damping <= _MAX_DAMPING:
-            shift = max(objective.alpha + damping * diagonal, _MIN_SHIFT * diagonal)
+        settings, diagonal, best, least = self.settings, model.scale, None, point.value
+        while damping <= settings.max_damping:
+            shift = max(objective.penalty + damping * diagonal, settings.min_shift * diagonal)
             try:
                 delta, predicted = model.propose(objective, point, shift)
             except LinAlgError:  # K + tW⁻¹ is singular to rounding
-                damping = max(_RISE * damping, _MIN_DAMPING)
+                damping = settings.raised(damping)
                 continue
-            if point.value - predicted <= _RESOLUTION * point.value:
+            if point.value - predicted <= settings.resolution * point.value:
                 if best is not None:
                     return best
-                if shift >= _SAFE_SHIFT * diagonal:
+                if shift >= settings.safe_shift * diagonal:
                     raise NoStep(TrainingStatus.CONVERGED)
-                damping = _MIN_DAMPING
+                damping = settings.min_damping
                 continue
             trial = objective.evaluate(point.network.theta + delta, near=point)
             if objective.admits(trial) and trial.value < least:
                 gain = (point.value - trial.value) / (point.value - predicted)
                 best, least = Candidate(trial, gain, damping, shift), trial.value
-                if gain > _LEAST_GAIN:
+                if gain > settings.least_gain:
                     return best
             elif best is not None:
                 return best
-            damping = max(_RISE * damping, _MIN_DAMPING)
+            damping = settings.raised(damping)
         if best is None:
             raise NoStep(TrainingStatus.STALLED)
         return best
 
-    @staticmethod
-    def _correct(objective: Objective, point: Point, model: Linearisation, shift: float) -> Point:
+    def _correct(self, objective: Objective, point: Point, model: Linearisation, shift: float) -> Point:
         """Take further steps with the same linearisation while each halves the objective.
 
         They cost an equilibrium and two triangular solves, and no adjoint, kernel or factorisation.
         """
-        for _ in range(_MAX_CORRECTIONS):
+        for _ in range(self.settings.max_corrections):
             try:
                 delta, _ = model.propose(objective, point, shift)
             except LinAlgError:  # the curvature at the new point makes the system singular to rounding
@@ -243,18 +302,5 @@ def shortfall(state: TrainingState) -> float:
 def _first_damping(objective: Objective) -> float:
     """Return the first damping: 0 where systems are solved exactly and a rejected step costs little."""
     n, k = objective.Y.shape
-    if objective.loss.quadratic:
-        return _FIRST_DAMPING if n > DENSE_LIMIT else 0.0
-    return _FIRST_DAMPING_OF_CLASSES if by_iteration(n, k, exact=False) else 0.0
-
-
-def _next_damping(damping: float, gain: float, rejected: bool, fall: float) -> float:
-    """Keep the linear model about as far as it is good for: little gain makes the next step shorter.
-
-    The loss has kinks, so that the gain stays below one at any damping.
-    """
-    if gain < _LOW_GAIN:
-        return max(_RISE * damping, _MIN_DAMPING)
-    if rejected or gain < _HIGH_GAIN:
-        return damping
-    return damping / fall if damping > _MIN_DAMPING else 0.0
+    costly = by_iteration(n, k, exact=objective.loss.constant_curvature)
+    return objective.loss.first_damping if costly else 0.0

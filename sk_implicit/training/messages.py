@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..function_space.penalty import Penalty
-from .adam import AUTO_LEARNING_RATE
+from .adam import DEFAULT as ADAM
 from .lm import shortfall
 from .records import TrainingState, TrainingStatus
 
-# Shares of the decrease promised by the linearised start that training may not leave in silence: in any case,
-# and where it explains less of the rows it was shown than the linearised network does of rows left out.
-_MOST_LEFT, _MOST_LEFT_OF_WORSE = 0.5, 0.1
-# A larger ``tol`` asks for an early end.
-_FINE = 1e-4
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is worth a warning.
+
+    Attributes
+    ----------
+    most_left, most_left_of_worse : float
+        Shares of the decrease promised by the linearised start that training may not leave in silence: in any
+        case, and where it explains less of the rows it was shown than the linearised network does of rows
+        left out.
+    fine : float
+        A larger ``tol`` asks for an early end.
+    least_score, least_explained : float
+        Least score of the linearised network from which training that explains less than such a share of it
+        is reported.
+    """
+
+    most_left: float = 0.5
+    most_left_of_worse: float = 0.1
+    fine: float = 1e-4
+    least_score: float = 0.1
+    least_explained: float = 0.5
+
+
+_DEFAULT = Thresholds()
 # What a user is told; `{...}` is filled in. There is nothing to tell of other ends.
 _MESSAGES = {
     TrainingStatus.MAX_ITER: (
@@ -59,13 +82,11 @@ _STUCK = (
     "{score:.0%} on rows left out: only short steps lower the loss. Standardise the features if they are "
     "not, use relevance=None, or width=numpy.inf, which takes no such steps."
 )
-# Least score for which that is said, and the share of it that training has to explain.
-_LEAST_SCORE, _LEAST_EXPLAINED = 0.1, 0.5
 
 
 def message(
     state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float,
-    warm_start: bool, learning_rate: float | str = "auto", quadratic: bool = True,
+    warm_start: bool, learning_rate: float | str = "auto", linear_promise: bool = True,
 ) -> str | None:  # fmt: skip
     """Return the warning that is due, or None.
 
@@ -79,14 +100,14 @@ def message(
         Parameters of the estimator.
     contraction : float
         ‖sA‖₂ of the network that is kept.
-    quadratic : bool
-        Whether the loss is.
+    linear_promise : bool
+        That of the loss.
     """
     text = _MESSAGES.get(state.status)
-    if state.status is TrainingStatus.CONVERGED and tol <= _FINE:
+    if state.status is TrainingStatus.CONVERGED and tol <= _DEFAULT.fine:
         if _falls_short(state, penalty):
             text = _FALLS_SHORT
-        elif _is_stuck(state, penalty, quadratic):
+        elif _is_stuck(state, penalty, linear_promise):
             text = _STUCK
     if text is None:
         return None
@@ -103,20 +124,22 @@ def message(
 def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
     """Whether much less was reached than the network linearised at its start promised."""
     left, errors = shortfall(state), state.history.squared_error
-    if left <= _MOST_LEFT_OF_WORSE:
+    if left <= _DEFAULT.most_left_of_worse:
         return False
     explained = 1 - min(errors) / errors[0]
-    return left > _MOST_LEFT or (penalty.score is not None and explained < penalty.score)
+    return left > _DEFAULT.most_left or (penalty.score is not None and explained < penalty.score)
 
 
-def _is_stuck(state: TrainingState, penalty: Penalty, quadratic: bool) -> bool:
+def _is_stuck(state: TrainingState, penalty: Penalty, linear_promise: bool) -> bool:
     """Whether training explains far less than leave-one-out does, where nothing was promised by the start.
 
-    That is so for a loss that is not quadratic, and where not even a first step was taken.
+    That is so for a loss without such a promise, and where not even a first step was taken.
     """
-    if penalty.score is None or penalty.score < _LEAST_SCORE or (quadratic and state.history.n_iter > 0):
+    if penalty.score is None or penalty.score < _DEFAULT.least_score:
         return False
-    return _explained(state) < _LEAST_EXPLAINED * penalty.score
+    if linear_promise and state.history.n_iter > 0:
+        return False
+    return _explained(state) < _DEFAULT.least_explained * penalty.score
 
 
 def _explained(state: TrainingState) -> float:
@@ -127,8 +150,8 @@ def _explained(state: TrainingState) -> float:
 
 def _smaller(solver: str, learning_rate: float | str) -> str:
     """Return what to use instead of a learning rate that is too large."""
-    if solver == "adam" and (learning_rate == "auto" or float(learning_rate) <= AUTO_LEARNING_RATE):
-        return f"a smaller learning_rate ('auto' is {AUTO_LEARNING_RATE:g})"
+    if solver == "adam" and (learning_rate == "auto" or float(learning_rate) <= ADAM.learning_rate):
+        return f"a smaller learning_rate ('auto' is {ADAM.learning_rate:g})"
     return (
         "a smaller learning_rate" if learning_rate == "auto" else "learning_rate='auto' or a smaller number"
     )

@@ -26,30 +26,55 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import eigh
 
-from .._numerics.blocks import sample_rows
-from ..function_space.cg import conjugate_gradients
+from .._numerics.blocks import low_rank_blocks, sample_rows
 from ..function_space.losses import Curvature
+from ..function_space.precondition import low_rank_preconditioner
 from ..network.tangent import TangentFeatures, mean_kernel
+from .product_system import ProductSystem
 
-# Landmarks: n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every
-# linearisation, at the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
-N_LANDMARKS = 500
-# ε above, and the most iterations: an inexact step is still a step. The second ε is for a curvature that will
-# have changed after the step.
-RTOL, RTOL_OF_CLASSES, MAX_ITER = 0.1, 0.5, 60
-# Residuals this small relative to b are not reduced further, whatever is left of the loss.
-_LEAST = 1e-3
-# Eigenvalues of K_ll relative to the largest that are taken for rounding errors of float32.
-_RANK = 1e-6
-# Rows of F that are brought to float64 at a time.
-_BLOCK = 2048
+
+@dataclass(frozen=True, slots=True)
+class NystroemSettings:
+    """How exact steps are for tens of thousands of rows.
+
+    Attributes
+    ----------
+    n_landmarks : int
+        n × l float32 numbers, 100 MB for 50,000 rows. The factor is computed anew for every linearisation, at
+        the price of four iterations: the largest eigenvalues of K, some 1e6 t, move.
+    rtol, rtol_of_changing : float
+        ε above; the second is for a curvature that will have changed after the step.
+    max_iter : int
+        The most iterations: an inexact step is still a step.
+    least_residual : float
+        Residuals this small relative to b are not reduced further, whatever is left of the loss.
+    rank : float
+        Eigenvalues of K_ll relative to the largest that are taken for rounding errors of float32.
+    """
+
+    n_landmarks: int = 500
+    rtol: float = 0.1
+    rtol_of_changing: float = 0.5
+    max_iter: int = 60
+    least_residual: float = 1e-3
+    rank: float = 1e-6
+
+    def inexact(self) -> NystroemSettings:
+        """Return the settings for a curvature that will have changed after the step."""
+        return replace(self, rtol=self.rtol_of_changing)
+
+
+_DEFAULT = NystroemSettings()
 
 
 class NystroemFactor:
-    """F with K ≈ F Fᵀ, and the preconditioner it gives for any curvature and shift.
+    """F with K ≈ F Fᵀ (see `function_space.precondition.LowRank`).
 
     Parameters
     ----------
@@ -61,13 +86,13 @@ class NystroemFactor:
         self.F = F
 
     @classmethod
-    def of(cls, tangent: TangentFeatures, n_landmarks: int = N_LANDMARKS) -> NystroemFactor:
+    def of(cls, tangent: TangentFeatures, n_landmarks: int = _DEFAULT.n_landmarks) -> NystroemFactor:
         """Compute the factor from randomly drawn landmarks, the same for every call."""
         _, n = tangent.shape
         rows = sample_rows(n, n_landmarks)
         landmarks = tangent.take(rows)
         values, Q = eigh(mean_kernel(landmarks).astype(np.float64, copy=False), check_finite=False)
-        kept = values > _RANK * values[-1]
+        kept = values > _DEFAULT.rank * values[-1]
         root = (Q[:, kept] / np.sqrt(values[kept])).astype(np.float32)
         F = np.empty((n, root.shape[1]), np.float32)
         for part, block in tangent.blocks():
@@ -77,26 +102,22 @@ class NystroemFactor:
     def gram(self, scale: np.ndarray) -> np.ndarray:
         """Return Fᵀ diag(scale)² F in float64, (l, l)."""
         G = np.zeros((self.F.shape[1],) * 2)
-        for rows in self._rows():
+        for rows in low_rank_blocks(len(self.F)):
             F = self.F[rows] * scale[rows, None]
             G += F.T @ F
         return G
 
     def transposed_times(self, V: np.ndarray) -> np.ndarray:
         """Return Fᵀ V in float64, (l, k)."""
-        return sum(self.F[rows].T.astype(np.float64) @ V[rows] for rows in self._rows())
+        return sum(self.F[rows].T.astype(np.float64) @ V[rows] for rows in low_rank_blocks(len(self.F)))
 
     def times(self, U: np.ndarray) -> np.ndarray:
         """Return F U in float64, (n, k)."""
-        return np.concatenate([self.F[rows].astype(np.float64) @ U for rows in self._rows()])
-
-    def _rows(self):
-        for start in range(0, len(self.F), _BLOCK):
-            yield slice(start, start + _BLOCK)
+        return np.concatenate([self.F[rows].astype(np.float64) @ U for rows in low_rank_blocks(len(self.F))])
 
 
-class NystroemSystem:
-    """Conjugate gradients on products with J and Jᵀ, preconditioned by Nyström's approximation.
+class NystroemSystem(ProductSystem):
+    """Conjugate gradients to a relative duality gap, preconditioned by Nyström's approximation.
 
     Parameters
     ----------
@@ -104,49 +125,25 @@ class NystroemSystem:
         The Jacobian's factors.
     factor : NystroemFactor
         Factor of the kernel that stands for those of all outputs in the preconditioner.
-    rtol, max_iter : float and int
-        ε of the module's head, and the most iterations.
+    settings : NystroemSettings
+        Where to stop.
     """
 
     weighs_outputs = False
 
     def __init__(
-        self, tangent: TangentFeatures, factor: NystroemFactor, rtol: float = RTOL, max_iter: int = MAX_ITER
+        self, tangent: TangentFeatures, factor: NystroemFactor, settings: NystroemSettings = _DEFAULT
     ):
-        self.tangent, self.factor, self.rtol, self.max_iter = tangent, factor, rtol, max_iter
-        self.n_products = 0
+        super().__init__(tangent, settings.max_iter)
+        self.factor, self.settings = factor, settings
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), to a relative duality gap of ``rtol``²; ratio is 1."""
+    def preconditioner(self, curvature: Curvature, shift: float, ratio: float = 1.0) -> Callable:
+        """Return the map r ↦ M r on (n, k) arrays, M as in the module's head; ratio is 1."""
         assert ratio == 1, "the preconditioner is for weights that all have the same shift"
-        dtype = self.tangent.dtype
-        least = _LEAST * float(np.linalg.norm(b))
+        return low_rank_preconditioner(self.factor, curvature, shift)
 
-        def product(V):
-            self.n_products += 1
-            C = curvature.root(V).astype(dtype, copy=False)
-            return curvature.root_t(self.tangent.jvp(self.tangent.vjp(C))) + shift * V
-
-        def accept(v, residual):
-            return float(np.linalg.norm(residual)) <= max(self.rtol * shift * float(np.linalg.norm(v)), least)
-
-        return conjugate_gradients(product, self.preconditioner(curvature, shift), b, accept, self.max_iter)
-
-    def preconditioner(self, curvature: Curvature, shift: float):
-        """Return the map r ↦ M r on (n, k) arrays, M as in the module's head."""
-        scale = curvature.scale
-        shared = np.array_equal(scale, np.broadcast_to(scale[:, :1], scale.shape))
-        factors = []
-        for column in scale.T[:1] if shared else scale.T:
-            G = self.factor.gram(column)
-            G.flat[:: len(G) + 1] += shift
-            factors.append(cho_factor(G, lower=True, overwrite_a=True, check_finite=False))
-
-        def precondition(R):
-            R = curvature.project(R)
-            inner = self.factor.transposed_times(scale * R)
-            for c in range(R.shape[1]):
-                inner[:, c] = cho_solve(factors[c % len(factors)], inner[:, c], check_finite=False)
-            return curvature.project(R - scale * self.factor.times(inner)) / shift
-
-        return precondition
+    def accept(self, b: np.ndarray, shift: float) -> Callable:
+        """Return whether the duality gap is a fraction ε² of the loss at most."""
+        least = self.settings.least_residual * float(np.linalg.norm(b))
+        step = self.settings.rtol * shift
+        return lambda v, residual: np.linalg.norm(residual) <= max(step * float(np.linalg.norm(v)), least)

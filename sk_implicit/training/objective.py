@@ -23,18 +23,37 @@ from ..function_space.penalty import Penalty
 from ..network import Layers, Network
 from ..network.adjoint import Term, vjp_at
 from ..network.tangent import TangentFeatures
+from . import tangent_system
 from .contraction import Contraction
-from .tangent_system import SMALL
 
-# A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
-MAX_CONTRACTION = 0.999
-# Accuracy of the equilibria, relative to the size of the residuals they are to resolve; that of the
-# start's, which a centred network subtracts for good; and what float32 and float64 can do.
-_RESOLUTION, _START, _SINGLE, _FINEST = 3e-3, 1e-8, 1e-6, 1e-12
-# What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
-_UNCERTIFIED = 1e-10
-# Share of the loss expected of new rows below which what training rows still gain says nothing of them.
-_SHARE = 0.01
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How well-posed and how accurate the equilibria of training are.
+
+    Attributes
+    ----------
+    max_contraction : float
+        A certified start (‖sA‖₂ < 1) stays certified: steps beyond this contraction are not taken.
+    resolution : float
+        Accuracy of the equilibria, relative to the size of the residuals they are to resolve.
+    start : float
+        That of the start's, which a centred network subtracts for good.
+    single, double : float
+        What float32 and float64 can do.
+    uncertified : float
+        What float64 is asked for where no equilibrium is certified: rounding errors may grow there.
+    """
+
+    max_contraction: float = 0.999
+    resolution: float = 3e-3
+    start: float = 1e-8
+    single: float = 1e-6
+    double: float = 1e-12
+    uncertified: float = 1e-10
+
+
+_DEFAULT = Accuracy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +134,7 @@ class Objective:
         Positive sample weights.
     start : Network
         θ₀.
-    alpha : float
+    penalty : float
         The penalty a, absolute.
     centred : bool
         Whether f(·; θ₀) is subtracted from the predictions.
@@ -127,8 +146,8 @@ class Objective:
         The loss ℓ.
     left_out : (n,) array or None
         How much of its weight a row loses in leave-one-out, None for all of it.
-    largest_contraction : float, default=0.999
-        What ‖sA‖₂ may become where it is certified at the start.
+    accuracy : Accuracy
+        That of the equilibria.
 
     Attributes
     ----------
@@ -138,17 +157,18 @@ class Objective:
     """
 
     def __init__(
-        self, X, Y, weights, start: Network, *, alpha: float = 0.0, centred: bool = True,
+        self, X, Y, weights, start: Network, *, penalty: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
-        left_out: np.ndarray | None = None, largest_contraction: float = MAX_CONTRACTION,
+        left_out: np.ndarray | None = None, accuracy: Accuracy = _DEFAULT,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
-        self.start, self.alpha, self.centred = start, alpha, centred
+        self.start, self.penalty, self.centred = start, penalty, centred
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
+        self.accuracy = accuracy
         self.loss, self.left_out = loss, weights if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
-        self.explained, self.largest_contraction = 1.0, largest_contraction
+        self.explained = 1.0
         self._first: Point | None = None
         self._known: _Start | None = None
 
@@ -162,15 +182,15 @@ class Objective:
             solved = solved._replace(norm_bound=np.inf)  # adjoints at the start are solved without
         first = self._assemble(network, solved, offset)
         # a network of finite depth is defined for every A
-        certified = first.contraction < MAX_CONTRACTION and np.isinf(self.start.depth)
-        self._known = _Start(offset, first.value, self.largest_contraction if certified else np.inf)
+        certified = first.contraction < self.accuracy.max_contraction and np.isinf(self.start.depth)
+        self._known = _Start(offset, first.value, self.accuracy.max_contraction if certified else np.inf)
         self._first = first
         return first
 
     def penalised(self, penalty: Penalty) -> Objective:
         """Return the objective with a penalty, and what leave-one-out says with it; the start is shared."""
         other = copy(self)
-        other.alpha = penalty.absolute
+        other.penalty = penalty.absolute
         if penalty.score is not None:
             other.explained = penalty.score
         return other
@@ -210,7 +230,7 @@ class Objective:
 
     @property
     def _is_small(self) -> bool:
-        return len(self.Y) * self.start.shape.m <= SMALL
+        return len(self.Y) * self.start.shape.m <= tangent_system.LIMITS.small
 
     def tolerance(self, near: Point | None, certified: bool = True) -> float:
         """Return the tolerance for equilibria near a point.
@@ -220,13 +240,15 @@ class Objective:
         """
         if self.equilibrium_tol is not None:
             return self.equilibrium_tol
-        in_double = _FINEST if certified else _UNCERTIFIED
-        finest = _SINGLE if self.Y.dtype == np.float32 else in_double
+        accuracy = self.accuracy
+        in_double = accuracy.double if certified else accuracy.uncertified
+        finest = accuracy.single if self.Y.dtype == np.float32 else in_double
         if self._is_small:
             return finest
         if near is None:
-            return max(_START, finest)
-        return float(np.clip(_RESOLUTION * np.sqrt(near.squared_error), finest, _RESOLUTION))
+            return max(accuracy.start, finest)
+        needed = accuracy.resolution * np.sqrt(near.squared_error)
+        return float(np.clip(needed, finest, accuracy.resolution))
 
     def options(self, tol: float) -> EquilibriumOptions:
         """Return what equilibria and adjoints are solved by, to a tolerance."""
@@ -266,7 +288,7 @@ class Objective:
             losses, residual = self.loss.evaluate(self.Y, network.output(solved.layers) - offset)
             squares = float(self.weights @ np.einsum("nk,nk->n", residual, residual))
             data_value = float(self.weights @ losses) / self.total_weight
-        penalty = self.penalty(network.theta - self.start.theta) if self.alpha > 0 else 0.0
+        pull = self.pull(network.theta - self.start.theta) if self.penalty > 0 else 0.0
         return Point(
             network=network,
             layers=solved.layers,
@@ -274,25 +296,18 @@ class Objective:
             residual=residual,
             squared_error=squares / self.total_weight,
             data_value=data_value,
-            value=data_value + penalty,
+            value=data_value + pull,
             norm=solved.norm,
             norm_bound=solved.norm_bound,
         )
 
-    def penalty(self, drift: np.ndarray) -> float:
+    def pull(self, drift: np.ndarray) -> float:
         """Return the penalty's part of ``value`` at a distance d = θ − θ₀."""
-        return 0.5 * self.alpha * float(drift @ drift) / self.total_weight
+        return 0.5 * self.penalty * float(drift @ drift) / self.total_weight
 
     def unit(self, value: float) -> float:
-        """Return what a change of ``value`` is measured by.
-
-        That is itself, or a hundredth of what is to be expected of new rows, where that is known and more.
-        Cross-entropy has a unit of its own, an eighth of the start's value: below a hundredth of the start's,
-        a tenth of itself is nothing that predictions would show.
-        """
-        if not self.loss.quadratic:
-            return 0.125 * self.first_value
-        return max(value, _SHARE * (1 - self.explained) * self.first_value)
+        """Return what a change of ``value`` is measured by (see `Loss.unit`)."""
+        return self.loss.unit(value, self.first_value, self.explained)
 
     def admits(self, point: Point) -> bool:
         """Whether a point is usable and stays within the well-posed set."""
@@ -300,7 +315,7 @@ class Objective:
 
     def resolved(self, point: Point) -> bool:
         """Whether the residuals leave nothing to train on."""
-        return self.alpha == 0 and self.loss.resolved(point.squared_error, self.Y.dtype)
+        return self.penalty == 0 and self.loss.resolved(point.squared_error, self.Y.dtype)
 
     def curvature(self, point: Point) -> tuple[Curvature, np.ndarray]:
         """Return the weighted curvature of the loss at a point, and the residual in its coordinates."""
@@ -351,6 +366,6 @@ class Objective:
         """
         C = point.residual * (-self.weights / self.total_weight)[:, None].astype(self.Y.dtype)
         gradient, terms = self.vjp(point, C, near)
-        if self.alpha > 0:
-            gradient += (self.alpha / self.total_weight) * (point.network.theta - self.start.theta)
+        if self.penalty > 0:
+            gradient += (self.penalty / self.total_weight) * (point.network.theta - self.start.theta)
         return gradient, terms

@@ -10,12 +10,6 @@ from ..network import draw_network
 from ..network.tangent import TangentFeatures, mean_diagonal, mean_kernel
 from .objective import Objective
 
-# Rows whose kernel is decomposed; beyond, a random sample of this many stands for all.
-MAX_ROWS = 2000
-# The same for a loss that is not quadratic, which takes k inversions of a matrix for every penalty
-# that is tried and every step of Newton's method: rows³ · k stays below this.
-_MAX_INVERSION = 1e8
-
 
 def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
     """Return the penalty for ``alpha``, a number relative to mean diag K or "loo".

@@ -9,45 +9,66 @@ which stays well scaled for any positive weights, and where the curvature vanish
 L is √W. Where U and V may move more than A and W, in the ratio ϱ of their shifts, K stands for J D Jᵀ with
 D = ϱ for U and V and 1 for the others: K plus (ϱ − 1)(ΦΦᵀ + ZZᵀ) in every output's block.
 
-Up to `DENSE_LIMIT` unknowns S is formed and factorised; beyond, conjugate gradients multiply by it through
-J and Jᵀ (three matrix products, whatever the number of outputs). For more than `FACTOR_LIMIT` rows, and for
-a loss that is not quadratic, they go as far as a duality gap and as `training.nystroem` says: a
-curvature that will have changed after the step is not worth more. For several outputs of the squared error
-they go as follows.
+Up to a limit (`SystemLimits`) S is formed and factorised; beyond, conjugate gradients multiply by it through
+J and Jᵀ (three matrix products, whatever the number of outputs). For many rows, and for a loss whose
+curvature changes, they go as far as a duality gap and as `training.nystroem` says: a curvature that will have
+changed after the step is not worth more. For several outputs of the squared error they go as follows.
 
 Their preconditioner rests on two facts. At the random start the outputs' kernels are equal and the blocks
 between outputs 0, both up to O(1/√m), and training moves them little: one n × n kernel stands for all.
-And with L = diag(ℓ) Π, Π a projection, Π (Λ + t I)⁻¹ Π is close to (Π Λ Π + t I)⁻¹ on the range of Π, with
-Λ = diag(ℓ) (I ⊗ K) diag(ℓ), one block for each output.
+And the projection may stand around the inverse (see `function_space.precondition`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from ..function_space.cg import conjugate_gradients
+from ..function_space.cg import below
 from ..function_space.losses import Curvature
+from ..function_space.precondition import congruent, raise_diagonal, shared_kernel_preconditioner
 from ..network.tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
-from .nystroem import N_LANDMARKS, RTOL, RTOL_OF_CLASSES, NystroemFactor, NystroemSystem
+from .nystroem import NystroemFactor, NystroemSettings, NystroemSystem
+from .product_system import Key, ProductSystem
 
-# Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
-DENSE_LIMIT = 4000
-# Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
-FACTOR_LIMIT = 4000
-# Landmarks of a preconditioner that is not for tens of thousands of rows: on digits, ten classes of 144 rows,
-# 500 save no iterations.
-_FEW_LANDMARKS = 200
-# Entries of Z up to which a problem is so small that it is solved to rounding.
-SMALL = 20_000
-# float32 serves from this penalty on (relative; rounding errors are about 6e-8 n).
-_SINGLE_PENALTY = 1e-3
-# Conjugate gradients: relative residual and most iterations for a loss that is quadratic.
-_RTOL, _MAX_ITER = 1e-6, 500
+
+@dataclass(frozen=True, slots=True)
+class SystemLimits:
+    """Which systems are solved how.
+
+    Attributes
+    ----------
+    dense : int
+        Largest order of a matrix that is formed and factorised: 4000² float64 numbers are 128 MB.
+    factored_rows : int
+        Most rows whose n × n kernel is factorised, for one output or as a preconditioner for several.
+    few_landmarks : int
+        Landmarks of a preconditioner that is not for tens of thousands of rows: on digits, ten classes of 144
+        rows, 500 save no iterations.
+    small : int
+        Entries of Z up to which a problem is so small that it is solved to rounding, which costs nothing.
+    single_penalty : float
+        float32 serves from this penalty on (relative; rounding errors are about 6e-8 n).
+    rtol, max_iter : float and int
+        Relative residual and most iterations of conjugate gradients where the curvature stays.
+    """
+
+    dense: int = 4000
+    factored_rows: int = 4000
+    few_landmarks: int = 200
+    small: int = 20_000
+    single_penalty: float = 1e-3
+    rtol: float = 1e-6
+    max_iter: int = 500
+
+
+# In use; read in every call, so that a test may replace it.
+LIMITS = SystemLimits()
 
 
 class TangentSystem(Protocol):
@@ -63,22 +84,6 @@ class TangentSystem(Protocol):
 
     def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
         """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), K = J D Jᵀ; raise LinAlgError if singular."""
-
-
-class Key(NamedTuple):
-    """What a factorisation was made for."""
-
-    curvature: Curvature
-    shift: float
-    ratio: float
-
-    def is_that_of(self, other: Key | None) -> bool:
-        """Whether a factorisation made for ``other`` serves."""
-        return (
-            other is not None
-            and self[1:] == other[1:]
-            and np.array_equal(self.curvature.scale, other.curvature.scale)
-        )  # the direction follows from the scale
 
 
 class WeighsOutputs:
@@ -107,7 +112,7 @@ class DenseSystem(WeighsOutputs):
     def __init__(self, tangent: TangentFeatures):
         self.tangent = tangent
         self.K = joint_kernel(tangent)
-        self._least_single = _SINGLE_PENALTY * float(np.mean(self.K.diagonal(), dtype=np.float64))
+        self._least_single = LIMITS.single_penalty * float(np.mean(self.K.diagonal(), dtype=np.float64))
         self._factor: tuple | None = None
         self._of: Key | None = None
 
@@ -128,17 +133,18 @@ class DenseSystem(WeighsOutputs):
             least = self._least_single * ratio * max(1.0, float(np.mean(curvature.scale**2)))
             single = self.K.dtype == np.float32 and shift >= least
             dtype = np.float32 if single else np.float64
-            S = _congruent(self._weighted(ratio, dtype), curvature, dtype)
-            S.flat[:: len(S) + 1] += shift
-            self._factor = cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
+            S = _weighted_by_curvature(self._weighted(ratio, dtype), curvature, dtype)
+            self._factor = cho_factor(
+                raise_diagonal(S, shift), lower=True, overwrite_a=True, check_finite=False
+            )
             self._of = key
         right = b.ravel(order="F").astype(self._factor[0].dtype, copy=False)
         v = cho_solve(self._factor, right, check_finite=False)
         return v.astype(b.dtype, copy=False).reshape(b.shape, order="F")
 
 
-class IterativeSystem(WeighsOutputs):
-    """Conjugate gradients on products with J and Jᵀ.
+class IterativeSystem(WeighsOutputs, ProductSystem):
+    """Conjugate gradients to a relative residual, preconditioned by one kernel for all outputs.
 
     Parameters
     ----------
@@ -146,62 +152,22 @@ class IterativeSystem(WeighsOutputs):
         The Jacobian's factors.
     kernel : (n, n) float64 array
         The kernel that stands for those of all outputs in the preconditioner.
-    rtol : float, default=1e-6
-        Relative residual of solutions.
+    rtol : float or None
+        Relative residual of solutions; None for `SystemLimits.rtol`.
     """
 
-    def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float = _RTOL):
-        self.tangent, self.kernel, self.rtol = tangent, kernel, rtol
-        self.n_products = 0
-        self._precondition: Callable | None = None
-        self._of: Key | None = None
+    def __init__(self, tangent: TangentFeatures, kernel: np.ndarray, rtol: float | None = None):
+        super().__init__(tangent, LIMITS.max_iter)
+        self.kernel, self.rtol = kernel, LIMITS.rtol if rtol is None else rtol
 
-    def solve(self, b: np.ndarray, curvature: Curvature, shift: float, ratio: float = 1.0) -> np.ndarray:
-        """Return v = (LᵀKL + shift I)⁻¹ b, (n, k), with K = J D Jᵀ."""
-        key = Key(curvature, shift, ratio)
-        if not key.is_that_of(self._of):
-            kernel = self.kernel
-            if ratio != 1:
-                kernel = kernel + (ratio - 1) * self.of_outputs
-            self._precondition = shared_preconditioner(kernel, curvature, shift)
-            self._of = key
-        dtype, n_inner = self.tangent.dtype, self.tangent.network.shape.n_inner
+    def preconditioner(self, curvature: Curvature, shift: float, ratio: float = 1.0) -> Callable:
+        """Return Π (Λ + shift I)⁻¹ Π as a function of (n, k) arrays."""
+        kernel = self.kernel if ratio == 1 else self.kernel + (ratio - 1) * self.of_outputs
+        return shared_kernel_preconditioner(kernel, curvature, shift)
 
-        def product(V):
-            self.n_products += 1
-            theta = self.tangent.vjp(curvature.root(V).astype(dtype, copy=False))
-            theta[n_inner:] *= ratio
-            return curvature.root_t(self.tangent.jvp(theta)) + shift * V
-
-        limit = self.rtol * np.linalg.norm(b)
-
-        def accept(_, residual):
-            return np.linalg.norm(residual) <= limit
-
-        return conjugate_gradients(product, self._precondition, b, accept, _MAX_ITER)
-
-
-def shared_preconditioner(K: np.ndarray, curvature: Curvature, shift: float) -> Callable:
-    """Return Π (diag(ℓ)(I ⊗ K)diag(ℓ) + shift I)⁻¹ Π as a function of (n, k) arrays.
-
-    One factorisation for each output, or a single one where they share ℓ.
-    """
-    scale = curvature.scale
-    shared = np.array_equal(scale, np.broadcast_to(scale[:, :1], scale.shape))
-    factors = []
-    for column in scale.T[:1] if shared else scale.T:
-        S = K * column
-        S *= column[:, None]
-        S.flat[:: len(S) + 1] += shift
-        factors.append(cho_factor(S, lower=True, overwrite_a=True, check_finite=False))
-
-    def precondition(V):
-        if shared:
-            return curvature.project(cho_solve(factors[0], V, check_finite=False))
-        solved = [cho_solve(factor, V[:, c], check_finite=False) for c, factor in enumerate(factors)]
-        return curvature.project(np.stack(solved, axis=1))
-
-    return precondition
+    def accept(self, b: np.ndarray, shift: float) -> Callable:
+        """Return whether the residual is small beside b."""
+        return below(self.rtol, b)
 
 
 def tangent_system(
@@ -219,12 +185,13 @@ def tangent_system(
         Whether the solution is worth many digits: with a curvature that stays, that of the squared error.
     """
     n_outputs, n = tangent.shape
-    if n_outputs * n <= DENSE_LIMIT:
+    if n_outputs * n <= LIMITS.dense:
         return DenseSystem(tangent)
     if by_iteration(n, n_outputs, exact):
-        n_landmarks = N_LANDMARKS if n > FACTOR_LIMIT else _FEW_LANDMARKS
+        settings = NystroemSettings()
+        n_landmarks = settings.n_landmarks if n > LIMITS.factored_rows else LIMITS.few_landmarks
         factor = NystroemFactor.of(tangent, n_landmarks)
-        return NystroemSystem(tangent, factor, RTOL if exact else RTOL_OF_CLASSES)
+        return NystroemSystem(tangent, factor, settings if exact else settings.inexact())
     if isinstance(previous, IterativeSystem):
         kernel = previous.kernel
     else:
@@ -234,7 +201,7 @@ def tangent_system(
 
 def by_iteration(n: int, k: int, exact: bool) -> bool:
     """Whether the systems of n rows and k outputs are solved to a few digits only, by `NystroemSystem`."""
-    return n > FACTOR_LIMIT or (not exact and k * n > DENSE_LIMIT)
+    return n > LIMITS.factored_rows or (not exact and k * n > LIMITS.dense)
 
 
 def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dtype:
@@ -255,15 +222,14 @@ def precision(n: int, m: int, penalty: float, dtype, *, inexact: bool) -> np.dty
     inexact : bool
         `by_iteration`.
     """
-    noisy = penalty >= _SINGLE_PENALTY and n * m > SMALL
+    noisy = penalty >= LIMITS.single_penalty and n * m > LIMITS.small
     return np.dtype(np.float32 if inexact or noisy else dtype)
 
 
-def _congruent(K: np.ndarray, curvature: Curvature, dtype) -> np.ndarray:
+def _weighted_by_curvature(K: np.ndarray, curvature: Curvature, dtype) -> np.ndarray:
     """Return LᵀKL, (k n, k n)."""
     scale = curvature.scale.ravel(order="F").astype(dtype)
-    S = K * scale
-    S *= scale[:, None]
+    S = congruent(K, scale)
     if curvature.direction is not None:
         n, k = curvature.scale.shape
         direction = curvature.direction.T.astype(dtype)
