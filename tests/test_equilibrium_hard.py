@@ -7,15 +7,23 @@ from sk_implicit.equilibrium import (
     BlockOptions,
     EquilibriumOperator,
     Status,
+    register,
     solve,
     solve_adjoint,
     solver_names,
+    unregister,
 )
-from sk_implicit.equilibrium.correction import Correction
-from sk_implicit.equilibrium.modulus import modulus_matrix
-from sk_implicit.equilibrium.picard import GaussSeidelSweep
+from sk_implicit.equilibrium.anderson import Anderson
+from sk_implicit.equilibrium.auto import Auto
+from sk_implicit.equilibrium.correction import Aim, Correction
+from sk_implicit.equilibrium.modulus import Modulus, modulus_matrix
+from sk_implicit.equilibrium.newton_krylov import NewtonKrylov
+from sk_implicit.equilibrium.picard import GaussSeidel, GaussSeidelSweep, Picard
 from sk_implicit.equilibrium.problem import FixedPoint
+from sk_implicit.equilibrium.refinement import RefinementSettings
 from sk_implicit.equilibrium.registry import solver_named
+from sk_implicit.equilibrium.stages import ByCorrections
+from sk_implicit.equilibrium.sweeps import Schedule
 from sk_implicit.equilibrium.symmetric import halved
 
 over_solvers = pytest.mark.parametrize("solver", [*solver_names(), "outside"])
@@ -337,3 +345,29 @@ def test_units_that_are_off_are_zero(gamma, solver):
         assert Z.min() >= 0
         n_solved += len(Z)
     assert n_solved > 100
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        ByCorrections("other", Picard(Schedule(check_every=3, drop=0.0))),
+        ByCorrections("other", GaussSeidel(block_units=16)),
+        ByCorrections("other", Modulus(block_units=16)),
+        ByCorrections("other", Anderson(window=2, growth=1.1, restarts=0)),
+        ByCorrections("other", GaussSeidel(), RefinementSettings(Aim(single=1e-2), max_plain=0)),
+        NewtonKrylov(basis_bytes=2**16, restart=5, cycles=1, row_tol=1e-3),
+        Auto(sweeps=1, wide=0.0),
+    ],
+    ids=lambda solver: type(getattr(solver, "correct", solver)).__name__,
+)
+def test_numbers_that_steer_are_fields(solver):
+    """Other ones take another way to the same solution."""
+    A, Phi = gaussian_problem(100, 30)
+    expected = solve(A, Phi, gamma=0.6, tol=1e-12)
+    register("other", solver)
+    try:
+        result = solve(A, Phi, gamma=0.6, solver="other", tol=1e-10)
+    finally:
+        unregister("other")
+    assert result.converged and result.n_products != expected.n_products
+    np.testing.assert_allclose(result.solution, expected.solution, atol=1e-9)

@@ -203,3 +203,13 @@ def test_no_cycle_among_files():
 def test_import_of_the_package_needs_no_matplotlib():
     source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     assert "display" not in source
+
+
+def test_no_two_classes_have_one_name():
+    defined = [
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert sorted(defined) == sorted(set(defined))
