@@ -54,8 +54,8 @@ def test_saved_model_is_fitted_again_as_its_settings_say(name):
             make.predictions(model, inputs), PREDICTIONS[f"{name}__again"], rtol=1e-5,
             atol=1e-5 * np.abs(PREDICTIONS[name]).max(),
         )  # fmt: skip
-    else:
-        assert model.n_iter_ == steps
+    else:  # Newton's and Levenberg-Marquardt's last step is one of rounding
+        assert abs(model.n_iter_ - steps) <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)

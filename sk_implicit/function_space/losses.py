@@ -22,7 +22,7 @@ so L = √w (diag √p)(I − √p √pᵀ), a scaling after a projection, and q
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -154,7 +154,7 @@ class SquaredError(Loss):
         Share of the loss expected of new rows below which what training rows still gain says nothing of them.
     """
 
-    expected_share: float = 0.01
+    expected_share: float = field(default=0.01, repr=False)
 
     constant_curvature = True
     first_damping = 0.5  # from a random start to thousands of residuals an undamped step goes far too far
