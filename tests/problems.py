@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import sparse
@@ -10,10 +11,12 @@ from scipy import sparse
 from sk_implicit.equilibrium import EquilibriumOptions, EquilibriumResult
 from sk_implicit.network import Layers, Network, Shape, draw_network
 from sk_implicit.network.tangent import TangentFeatures
-from sk_implicit.training import Objective
+from sk_implicit.training import SOLVERS, Objective, train
 
 # Equilibria this accurate leave finite differences nothing to see.
 TIGHT = 1e-14
+# Half of the step of a central difference.
+STEP = 1e-6
 
 
 def to(tol: float) -> EquilibriumOptions:
@@ -89,3 +92,35 @@ def regression(n=40, d=4, k=None, seed=0, noise=0.1):
         y = np.column_stack([y * (c + 1) + c * X[:, 2] for c in range(k)])
     X.flags.writeable = y.flags.writeable = False
     return X, y
+
+
+def difference_jacobian(case):
+    """The Jacobian by central differences, (k n, n_weights), output by output."""
+    theta = case.network.theta
+    J = np.empty((case.network.shape.k * case.n, theta.size))
+    for j in range(theta.size):
+        step = np.zeros_like(theta)
+        step[j] = STEP
+        J[:, j] = ((outputs(case, theta + step) - outputs(case, theta - step)) / (2 * STEP)).ravel(order="F")
+    return J
+
+
+def product_jacobian(case):
+    """The Jacobian by products with unit coefficients, (k n, n_weights), output by output."""
+    units = np.eye(case.network.shape.k * case.n).reshape(-1, case.network.shape.k, case.n)
+    return np.array([case.tangent.vjp(np.ascontiguousarray(C.T)) for C in units])
+
+
+def training_solver(name, *, learning_rate="auto", batch_size=10, seed=0):
+    """Return a registered solver with the settings that some of them read."""
+    rng = np.random.RandomState(seed)
+    return SOLVERS[name](SimpleNamespace(learning_rate=learning_rate, batch_size=batch_size, rng=rng))
+
+
+def run(goal, name, *, max_iter=8, tol=0.0, n_iter_no_change=10, validate=None, monitor=None, previous=None,
+        **settings):  # fmt: skip
+    """Train, by default for exactly max_iter steps unless nothing is left to gain."""
+    return train(
+        goal, training_solver(name, **settings), max_iter=max_iter, tol=tol,
+        n_iter_no_change=n_iter_no_change, validate=validate, monitor=monitor, previous=previous,
+    )  # fmt: skip

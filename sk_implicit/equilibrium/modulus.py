@@ -28,8 +28,8 @@ from scipy.linalg import lapack
 
 from .correction import Correction
 from .operators import EquilibriumOperator
-from .picard import keep_columns
-from .sweeps import SCHEDULE, Schedule, iterate
+from .picard import Sweeps, keep_columns
+from .sweeps import iterate
 from .symmetric import BLOCK_UNITS, SymmetricSweep
 
 
@@ -109,19 +109,8 @@ class ModulusSweep(SymmetricSweep):
 
 
 @dataclass(frozen=True, slots=True)
-class Modulus:
-    """Symmetric Gauss-Seidel sweeps on the modulus form of a correction.
-
-    Attributes
-    ----------
-    block_units : int
-        Units that are replaced together (see `symmetric`).
-    schedule : Schedule
-        When columns are measured, given up and dropped.
-    """
-
-    block_units: int = BLOCK_UNITS
-    schedule: Schedule = SCHEDULE
+class Modulus(Sweeps):
+    """Symmetric Gauss-Seidel sweeps on the modulus form of a correction."""
 
     def __call__(self, task: Correction) -> np.ndarray:
         """Solve the correction; return the sweeps of each column, with the one that e′ takes."""

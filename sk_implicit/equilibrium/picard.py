@@ -99,8 +99,8 @@ class Picard:
 
 
 @dataclass(frozen=True, slots=True)
-class GaussSeidel:
-    """Symmetric Gauss-Seidel sweeps on a correction; with one block, Picard's steps, which are the same.
+class Sweeps:
+    """What steers symmetric sweeps, whatever they replace.
 
     Attributes
     ----------
@@ -112,6 +112,11 @@ class GaussSeidel:
 
     block_units: int = BLOCK_UNITS
     schedule: Schedule = SCHEDULE
+
+
+@dataclass(frozen=True, slots=True)
+class GaussSeidel(Sweeps):
+    """Symmetric Gauss-Seidel sweeps on a correction; with one block, Picard's steps, which are the same."""
 
     def __call__(self, task: Correction) -> np.ndarray:
         """Solve the correction; return the sweeps of each column."""

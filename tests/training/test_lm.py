@@ -6,11 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from problems import objective
+from problems import objective, product_jacobian, run
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
-from test_tangent import product_jacobian
-from test_training import run
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit.function_space.losses import Curvature, SquaredError

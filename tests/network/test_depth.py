@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import objective, outputs, problem, regression, to
+from problems import difference_jacobian, objective, outputs, problem, product_jacobian, regression, to
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
-from test_tangent import difference_jacobian, product_jacobian
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.display import SpectrumDisplay

@@ -2,12 +2,11 @@
 
 import gc
 import weakref
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import objective
+from problems import objective, run, training_solver
 
 from sk_implicit.network.tangent import joint_kernel
 from sk_implicit.training import SOLVERS, NoStep, TrainingStatus, train
@@ -17,20 +16,6 @@ from sk_implicit.training.objective import Accuracy, Point
 
 every_solver = pytest.mark.parametrize("name", list(SOLVERS))
 gradient_solver = pytest.mark.parametrize("name", ["gd", "adam"])
-
-
-def make(name, *, learning_rate="auto", batch_size=10, seed=0):
-    rng = np.random.RandomState(seed)
-    return SOLVERS[name](SimpleNamespace(learning_rate=learning_rate, batch_size=batch_size, rng=rng))
-
-
-def run(goal, name, *, max_iter=8, tol=0.0, n_iter_no_change=10, validate=None, monitor=None, previous=None,
-        **settings):  # fmt: skip
-    """Train, by default for exactly max_iter steps unless nothing is left to gain."""
-    return train(
-        goal, make(name, **settings), max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
-        validate=validate, monitor=monitor, previous=previous,
-    )  # fmt: skip
 
 
 def check_history(state, n_iter):
@@ -55,7 +40,7 @@ def test_loss_falls_and_the_best_weights_are_kept(name, k, centred):
     best = goal.evaluate(state.best_theta)
     assert_allclose(best.value, state.best_loss, rtol=1e-8)
     assert state.equilibrium_residual <= 1e-10
-    if make(name).monotone:
+    if training_solver(name).monotone:
         assert losses == sorted(losses, reverse=True)
 
 
@@ -225,7 +210,7 @@ def test_interrupt_keeps_the_best_so_far(name, where, monkeypatch):
         return point.norm.value
 
     monkeypatch.setattr(Point, "contraction", property(contraction))
-    solver = make(name)
+    solver = training_solver(name)
     step = solver.step
     solver.step = lambda *arguments: (tick("step"), step(*arguments))[1]
     state = train(
@@ -334,7 +319,7 @@ def test_learning_rate_is_taken_as_given(name):
 
 
 def test_solver_that_cannot_step_keeps_the_start():
-    solver = make("gd")
+    solver = training_solver("gd")
 
     def step(*_):
         raise NoStep(TrainingStatus.STALLED)

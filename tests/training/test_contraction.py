@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from problems import objective
-from test_training import run
+from problems import objective, run
 
 from sk_implicit.network import Shape, draw_network
 from sk_implicit.training import contraction as module

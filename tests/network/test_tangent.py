@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from problems import TIGHT, outputs, problem, rows, to
+from problems import TIGHT, difference_jacobian, problem, product_jacobian, rows, to
 from scipy import sparse
 
 from sk_implicit.network.adjoint import vjp_at
@@ -18,29 +18,10 @@ from sk_implicit.network.tangent import (
     squared_row_norms,
 )
 
-STEP = 1e-6
-
 cases = pytest.mark.parametrize(
     ("k", "kind", "gamma"),
     [(1, "dense", 0.4), (3, "dense", 0.4), (1, "csr", 0.4), (2, "csr", 0.4), (2, "dense", 0.9)],
 )
-
-
-def difference_jacobian(case):
-    """The Jacobian by central differences, (k n, n_weights), output by output."""
-    theta = case.network.theta
-    J = np.empty((case.network.shape.k * case.n, theta.size))
-    for j in range(theta.size):
-        step = np.zeros_like(theta)
-        step[j] = STEP
-        J[:, j] = ((outputs(case, theta + step) - outputs(case, theta - step)) / (2 * STEP)).ravel(order="F")
-    return J
-
-
-def product_jacobian(case):
-    """The Jacobian by products with unit coefficients, (k n, n_weights), output by output."""
-    units = np.eye(case.network.shape.k * case.n).reshape(-1, case.network.shape.k, case.n)
-    return np.array([case.tangent.vjp(np.ascontiguousarray(C.T)) for C in units])
 
 
 @cases
