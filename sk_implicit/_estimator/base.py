@@ -36,7 +36,7 @@ from .validate import NameAmong, check_limit, drop_weightless, validated_rows
 from .warn import warn
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
-_RECORDS = ("_training", "_posterior", "_inputs", "X_fit_")
+_RECORDS = ("_training", "_posterior", "_inputs", "_targets", "X_fit_")
 # Where the HTML representation links to.
 _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
 

@@ -77,6 +77,7 @@ class Scales:
         inputs, target = self.inputs, self.target
         attributes = {
             "_inputs": inputs,
+            "_targets": target,
             "input_scale_": inputs.scale,
             "bias_": inputs.bias,
             "knots_": inputs.knots(),
@@ -92,6 +93,8 @@ class Scales:
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> Scales:
-        """Return what `attributes` was made from; indicators of classes are targets of scale 1."""
-        target = TargetScaling(attributes["y_mean_"], attributes["y_scale_"])
+        """Return what `attributes` was made from."""
+        target = attributes.get("_targets")
+        if target is None:  # saved by 0.1, where classes counted as targets of scale 1
+            target = TargetScaling(attributes["y_mean_"], attributes["y_scale_"])
         return cls(attributes["_inputs"], target, attributes.get("x_limits_"), attributes.get("y_limits_"))
