@@ -9,10 +9,9 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.validate import all_or_nothing, hold_out, validate_weights
+from ._estimator.validate import all_or_nothing, hold_out, validate_weights, validated_table
 from .function_space.losses import CrossEntropy, SquaredError, log_probabilities
 from .inputs.targets import ClassScaling, TargetScaling
 from .models import Task
@@ -65,6 +64,17 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Probabilities tend to be less calibrated with either, and at finite width training may get nowhere,
         which is reported: the scales that suit the infinitely wide network may leave next to no kinks
         among the data.
+    standardize : bool, default=True
+        Whether each feature is centred and divided by its standard deviation first, so that a fit does not
+        depend on units and origins, and features that do not vary count for nothing; sparse features are
+        divided only. With ``relevance=None``, features whose values are mostly alike (pixels at the edge)
+        start smaller. False takes features as they are: for those that share one unit, and for the
+        theory.
+    categorical_features : "from_dtype", None, or array-like of bool, int or str, default="from_dtype"
+        Which features are levels instead of numbers: columns of a data frame (or of an array of objects) that
+        hold strings, booleans or categories; none of them; or those that a mask, numbers or names say. The
+        frequent levels of a feature become columns that share one scale; rare and unseen ones count as the
+        mean, and a gap is a level.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -129,6 +139,12 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Output weights; one row for two classes.
     A_init_, W_init_, U_init_, V_init_ : ndarray
         The start, which predictions subtract; with ``output_init="centred"`` only.
+    x_mean_, x_scale_ : ndarray of shape (n_features_in_,)
+        What is subtracted from the features and what they are divided by, before all else: their means,
+        with which gaps are filled, and standard deviations, infinite for features that do not vary and for
+        levels. 0 and 1 with ``standardize=False``, and where features are standardised already.
+    categories_ : list of n_features_in_ lists
+        Levels of each feature as text, None for a gap; none of a feature that is a number.
     input_scale_ : ndarray of shape (n_inputs,)
         What the features and the encoded columns are divided by.
     bias_ : float
@@ -218,6 +234,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         fit_intercept=True,
         solver="lm",
         relevance=None,
+        standardize=True,
+        categorical_features="from_dtype",
         alpha="loo",
         init="gaussian",
         output_init="centred",
@@ -243,6 +261,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.relevance = relevance
+        self.standardize = standardize
+        self.categorical_features = categorical_features
         self.alpha = alpha
         self.init = init
         self.output_init = output_init
@@ -281,7 +301,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             The fitted estimator.
         """
         watch = self._watch(X, y, sample_weight)
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
+        X, y = validated_table(self, X, y)
         check_classification_targets(y)
         counts = validate_weights(sample_weight, X)
         classes, codes = np.unique(y, return_inverse=True)

@@ -7,10 +7,10 @@ from typing import Literal, Self, overload
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
+from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.validate import all_or_nothing, hold_out, validate_weights
+from ._estimator.validate import all_or_nothing, hold_out, validate_weights, validated_table
 from .function_space.losses import SquaredError
 from .inputs.targets import TargetScaling
 from .models import Task
@@ -66,6 +66,16 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         piecewise-linear encoding along their quantiles, with a scale of its own: the network can follow
         steps and is robust to outliers. (Up to 512 features, 128 of them encoded; beyond, "auto" is
         "linear". Of more than 5000, both are None.) None takes the features as they are.
+    standardize : bool, default=True
+        Whether each feature is centred and divided by its standard deviation first, so that a fit does not
+        depend on units and origins, and features that do not vary count for nothing; sparse features are
+        divided only. With ``relevance=None``, features whose values are mostly alike start smaller. False
+        takes features as they are: for those that share one unit, and for the theory.
+    categorical_features : "from_dtype", None, or array-like of bool, int or str, default="from_dtype"
+        Which features are levels instead of numbers: columns of a data frame (or of an array of objects) that
+        hold strings, booleans or categories; none of them; or those that a mask, numbers or names say. The
+        frequent levels of a feature become columns that share one scale; rare and unseen ones count as the
+        mean, and a gap is a level.
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
@@ -134,6 +144,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Output weights.
     A_init_, W_init_, U_init_, V_init_ : ndarray
         The start, which predictions subtract; with ``output_init="centred"`` only.
+    x_mean_, x_scale_ : ndarray of shape (n_features_in_,)
+        What is subtracted from the features and what they are divided by, before all else: their means,
+        with which gaps are filled, and standard deviations, infinite for features that do not vary and for
+        levels. 0 and 1 with ``standardize=False``, and where features are standardised already.
+    categories_ : list of n_features_in_ lists
+        Levels of each feature as text, None for a gap; none of a feature that is a number.
     input_scale_ : ndarray of shape (n_inputs,)
         What the features and the encoded columns are divided by: a common scale over the learnt relevance.
     relevance_ : ndarray of shape (n_features_in_,)
@@ -254,6 +270,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         fit_intercept=True,
         solver="lm",
         relevance="auto",
+        standardize=True,
+        categorical_features="from_dtype",
         alpha="loo",
         clip="auto",
         init="gaussian",
@@ -279,6 +297,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.relevance = relevance
+        self.standardize = standardize
+        self.categorical_features = categorical_features
         self.alpha = alpha
         self.clip = clip
         self.init = init
@@ -318,10 +338,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             The fitted estimator.
         """
         watch = self._watch(X, y, sample_weight)
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32],
-            multi_output=True, y_numeric=True,
-        )  # fmt: skip
+        X, y = validated_table(self, X, y, multi_output=True, y_numeric=True)
         weights = validate_weights(sample_weight, X)
         with np.errstate(over="ignore"):
             Y = y.reshape(len(y), -1).astype(np.float64)

@@ -21,7 +21,7 @@ few_steps = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exce
 
 
 def fit(X, y, sample_weight=None, **settings):
-    settings = {"width": 40, "random_state": 0} | settings
+    settings = {"width": 40, "standardize": False, "random_state": 0} | settings
     return ImplicitReLURegressor(**settings).fit(X, y, sample_weight)
 
 
@@ -286,7 +286,9 @@ def test_a_start_is_as_accurate_as_predictions_have_to_be():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((60, 4))
     y = X[:, 0] + np.sin(X[:, 1])
-    model = ImplicitReLURegressor(100, gamma=1.25, alpha=0.1, relevance=None, random_state=1, max_iter=2)
+    model = ImplicitReLURegressor(
+        100, gamma=1.25, alpha=0.1, relevance=None, standardize=False, random_state=1, max_iter=2
+    )
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         model.fit(X, y)
     assert model.contraction_ > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -31,7 +32,8 @@ from ..models import (
 from ..network import INITS, OUTPUT_INITS
 from ..training import SOLVERS
 from .callbacks import CallbackSupport, FitWatch
-from .saving import from_plain, published_names, to_plain
+from .columns import Levels, categorical_mask
+from .saving import AS_IT_WAS, from_plain, published_names, to_plain
 from .validate import NameAmong, check_limit, drop_weightless, validated_rows
 from .warn import warn
 
@@ -54,6 +56,8 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         "fit_intercept": ["boolean"],
         "solver": [NameAmong(lambda: SOLVERS)],
         "relevance": [StrOptions({"auto", "linear"}), None],
+        "standardize": ["boolean"],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"loo"})],
         "init": [StrOptions(set(INITS))],
         "output_init": [StrOptions(set(OUTPUT_INITS))],
@@ -77,6 +81,7 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
     }
     # Set by ``fit``.
     width_: float
+    categories_: list[Levels]
     _training: Any
 
     _doc_link_module = "sk_implicit"
@@ -85,6 +90,7 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
 
     def _task(self) -> Task:
@@ -119,7 +125,8 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         watch : FitWatch
             Told of every step, and of the end.
         """
-        settings, task = self._settings(), self._task()
+        settings = self._settings()
+        task = replace(self._task(), categorical=categorical_mask(self.categories_))
         if settings.at_infinity:
             check_limit(settings)
         previous = getattr(self, "_training", None) if settings.warm_start else None
@@ -224,5 +231,7 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
                 UserWarning,
             )
         state |= {name: from_plain(state[name]) for name in _RECORDS if name in state}
+        for name, value in AS_IT_WAS.items():
+            state.setdefault(name, value)
         state.setdefault("_published", published_names(state))
         super().__setstate__(state)

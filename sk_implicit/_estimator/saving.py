@@ -17,6 +17,7 @@ from scipy.sparse import csr_array, issparse
 from ..function_space.penalty import Penalty
 from ..inputs.encoding import PiecewiseLinear
 from ..inputs.scaling import InputScaling
+from ..inputs.table import Table
 from ..inputs.targets import ClassScaling, TargetScaling
 from ..models import FitState
 from ..network import Network, Shape
@@ -35,6 +36,7 @@ _RECORDS: dict[str, type] = {
     "fit": FitState,
     "inputs": InputScaling,
     "encoding": PiecewiseLinear,
+    "table": Table,
     "targets": TargetScaling,
     "classes": ClassScaling,
     "network": Network,
@@ -66,6 +68,8 @@ _BEFORE_TAGS = {
     "sk_implicit.training.lbfgs:LBFGSState": "lbfgs",
     "scipy.sparse:csr_array": "csr",
 }
+# Parameters that 0.1 did not have, as it worked.
+AS_IT_WAS = {"standardize": False, "categorical_features": None}
 
 
 def to_plain(value: Any) -> Any:

@@ -9,14 +9,24 @@ from typing import Any, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import check_array, check_X_y
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from ..inputs.relevance import choose_inputs
 from ..inputs.scaling import InputScaling
 from ..models import Settings
+from .columns import read_table
 
 # Sample weights that can be worked with, by the bytes of a number: sums of squares are multiplied by them.
 _RANGE = {4: (1e-30, 1e30), 8: (1e-200, 1e100)}
+
+# What scikit-learn's checks are told of X: gaps are NaN.
+_OF_ROWS: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": "allow-nan",
+}
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 
@@ -98,14 +108,49 @@ class NameAmong(StrOptions):
         """Leave them to the registry."""
 
 
+def validated_table(estimator, X, y, **options):
+    """Check what ``fit`` is given, and publish the names and the levels of the columns.
+
+    Parameters
+    ----------
+    estimator : BaseImplicitReLU
+        Gets ``n_features_in_``, ``feature_names_in_`` and ``categories_``.
+    X, y
+        Arguments of ``fit``.
+    **options
+        What scikit-learn's checks are told of y.
+
+    Returns
+    -------
+    X : (n, d) array or CSR array
+        Floats: numbers of levels, NaN for gaps.
+    y : (n,) or (n, k) array
+        Targets.
+    """
+    table, categories = read_table(X, estimator.categorical_features)
+    if table is X:
+        X, y = validate_data(estimator, X, y, **_OF_ROWS, **options)
+    else:
+        validate_data(estimator, X, skip_check_array=True)  # names, and how many there are
+        X, y = check_X_y(table, y, **_OF_ROWS, **options)
+    estimator.categories_ = categories or [[] for _ in range(X.shape[1])]
+    return X, y
+
+
 def validated_rows(estimator, X, dtype: np.dtype):
     """Check X against what an estimator was fitted to and return it in that precision, CSR where sparse."""
+    categories = getattr(estimator, "categories_", ())
+    if any(categories):
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+        X, _ = read_table(X, estimator.categorical_features, categories)
+        return check_array(X, **_OF_ROWS).astype(dtype, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):  # sums of large numbers, and rounding them
-        X = validate_data(estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(estimator, X, reset=False, **_OF_ROWS)
         rounded = X.astype(dtype, copy=False)
-    if rounded is not X and not np.isfinite(rounded.data if issparse(X) else rounded).all():
+    if rounded is not X and np.isinf(rounded.data if issparse(X) else rounded).any():
+        largest = float(np.nanmax(np.abs(X.data if issparse(X) else X)))
         raise ValueError(
-            f"X reaches {float(abs(X).max()):.3g}, but {dtype}, the precision that this "
+            f"X reaches {largest:.3g}, but {dtype}, the precision that this "
             f"{type(estimator).__name__} was fitted in, ends at {np.finfo(dtype).max:.3g}. Rescale X, "
             "or fit on float64 input."
         )
@@ -143,4 +188,8 @@ def unlearnt_inputs(estimator, X) -> InputScaling:
     """Return what ``fit`` with ``relevance=None`` would make of rows X, of an estimator not yet fitted."""
     estimator._validate_params()
     task = estimator._task()
-    return InputScaling.unlearnt(X, np.ones(X.shape[0]), bias=estimator.fit_intercept, balanced=task.balanced)
+    return choose_inputs(
+        X, np.zeros((X.shape[0], 0)), np.ones(X.shape[0]), gamma=estimator.gamma,
+        bias=estimator.fit_intercept, relevance=None, balanced=task.balanced,
+        standardize=estimator.standardize,
+    )  # fmt: skip

@@ -80,7 +80,7 @@ class PiecewiseLinear:
     size: np.ndarray
 
     @classmethod
-    def of(cls, X, weights: np.ndarray) -> PiecewiseLinear | None:
+    def of(cls, X, weights: np.ndarray, n_features: int | None = None) -> PiecewiseLinear | None:
         """Place the knots at weighted quantiles; None where no feature has enough distinct values.
 
         Parameters
@@ -89,6 +89,8 @@ class PiecewiseLinear:
             Inputs. Beyond 10,000 rows a fixed random sample of them is used.
         weights : (n,) array
             Positive sample weights.
+        n_features : int or None
+            The first so many columns may be encoded, all of them by default.
         """
         if X.shape[1] > LIMITS.features:
             return None
@@ -96,7 +98,7 @@ class PiecewiseLinear:
         numbers = np.finfo(X.dtype)
         X, weights = dense(X[rows]).astype(np.float64), weights[rows]
         distributions = {}
-        for j, column in enumerate(X.T):
+        for j, column in enumerate(X.T[:n_features]):
             values, place = np.unique(column, return_inverse=True)
             # differences must be numbers in the precision of X
             moderate = np.abs(values).max() < numbers.max / 4 and np.ptp(values) > 1e6 * numbers.tiny

@@ -16,13 +16,26 @@ def no_limits(k: int) -> np.ndarray:
     return np.repeat([[-np.inf], [np.inf]], k, axis=1)
 
 
-def limits_of_inputs(X) -> np.ndarray:
+def limits_of_inputs(X, counts: np.ndarray | None = None) -> np.ndarray:
     """Return the least and largest value that each feature counts as, (2, d).
 
-    One range beyond those of the training rows; zeros are within, so that sparse rows stay sparse.
+    One range beyond those of the training rows; of sparse rows, which are to stay sparse, zeros are within.
+
+    Parameters
+    ----------
+    X : (n, d) array or CSR array
+        Rows; gaps say nothing.
+    counts : (d,) bool array or None
+        Which features are numbers that count; others have no limits. None for all of them.
     """
-    low, high = (extreme.toarray().ravel() if issparse(X) else extreme for extreme in (X.min(0), X.max(0)))
+    if issparse(X):
+        low, high = (extreme.toarray().ravel() for extreme in (X.nanmin(0), X.nanmax(0)))
+    else:
+        low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
     low, high = low.astype(np.float64), high.astype(np.float64)
     with np.errstate(over="ignore"):
-        beyond = high - low
-        return np.array([np.minimum(low - beyond, 0.0), np.maximum(high + beyond, 0.0)])
+        limits = np.array([low - (high - low), high + (high - low)])
+    if issparse(X):
+        limits = np.array([np.minimum(limits[0], 0.0), np.maximum(limits[1], 0.0)])
+    free = np.isnan(limits).any(axis=0) if counts is None else np.isnan(limits).any(axis=0) | ~counts
+    return np.where(free, no_limits(len(low)), limits)

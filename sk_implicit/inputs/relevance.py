@@ -48,6 +48,7 @@ from .normal_scores import far_from_normal, normal_scores
 from .scale_prior import SETTINGS as PRIOR
 from .scale_prior import ScalePrior, indicator_sizes
 from .scaling import InputScaling
+from .table import Table, rare_sizes
 from .targets import TargetScaling
 
 
@@ -100,7 +101,8 @@ _INDEPENDENT = ScalePrior()
 
 def choose_inputs(
     X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None,
-    balanced: bool = False, left_out: np.ndarray | None = None,
+    balanced: bool = False, left_out: np.ndarray | None = None, standardize: bool = False,
+    categorical: np.ndarray | None = None,
 ) -> InputScaling:  # fmt: skip
     """Return what the network is to see of X.
 
@@ -123,15 +125,22 @@ def choose_inputs(
         instead of 1.
     left_out : (n,) array or None
         How much of its weight a row would lose in leave-one-out, None for all of it: one observation.
+    standardize, categorical
+        As in `Table.of`.
     """
     d = X.shape[1]
-    if relevance is None or d > SETTINGS.dense_columns:
-        return InputScaling.unlearnt(X, weights, bias=bias, balanced=balanced)
-    encoding = PiecewiseLinear.of(X, weights) if relevance == "auto" else None
+    table = Table.of(X, weights, standardize=standardize, categorical=categorical)
+    X = table.apply(X)
+    if relevance is None or X.shape[1] > SETTINGS.dense_columns:
+        sizes = rare_sizes(X, weights) if standardize else None
+        return InputScaling.unlearnt(X, weights, bias=bias, balanced=balanced, columns=sizes, table=table)
+    encoding = PiecewiseLinear.of(X, weights, d) if relevance == "auto" else None
     rows = sample_rows(len(weights), SETTINGS.sampled_rows)
     features, weights_of_sample = dense(X[rows]).astype(np.float64), weights[rows]
-    sample, groups, encoded = features, np.arange(d), np.arange(0)
+    sample, encoded = features, np.arange(0)
+    groups = table.column_features
     columns = indicator_sizes(features, weights_of_sample, _varies(X))
+    columns[d:] = 1.0  # have their size
     if encoding is not None:
         sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
         groups = np.append(groups, d + encoding.feature)
@@ -142,11 +151,13 @@ def choose_inputs(
         "gamma": gamma,
         "bias": bias,
         "left_out": None if left_out is None else left_out[rows],
-        "prior": ScalePrior.of(features, weights_of_sample, encoded),
+        "prior": ScalePrior.of(features[:, :d], weights_of_sample, encoded),
     }
     Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
     factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
-    return InputScaling.of(X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding)
+    return InputScaling.of(
+        X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding, table=table
+    )
 
 
 def _varies(X) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,9 +51,11 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | No
     counts : (n,) array or None
         Those of them that may be counts of equal rows, before other factors; None for ``weights``.
     """
-    keys = [_digest(columns, values, y) for (columns, values), y in zip(_entries(X), Y)]
-    place = {key: number for number, key in enumerate(sorted(set(keys)))}
-    group = np.array([place[key] for key in keys])
+    of_inputs, of_targets = row_keys(X), row_keys(Y)
+    order = np.lexsort((*of_targets.T[::-1], *of_inputs.T[::-1]))  # by X first
+    keys = np.hstack([of_inputs, of_targets])[order]
+    group = np.empty(len(order), int)
+    group[order] = np.cumsum(np.append(0, np.any(keys[1:] != keys[:-1], axis=1)))
     _, rows, given = np.unique(group, return_index=True, return_counts=True)
     X = X[rows] if issparse(X) else np.ascontiguousarray(X[rows])
     Y, counts = Y[rows], np.bincount(group, weights if counts is None else counts)
@@ -86,11 +86,10 @@ def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, copies: np.ndarray) 
     """
     if copies.max() == 1:
         return weights
-    nothing = np.empty(0)
-    is_count = _group_sizes([_digest(nothing, nothing, y) for y in Y]) > 1
-    inputs = [_digest(columns, values, nothing) for columns, values in _entries(X)]
-    if not _fills_half_of_a_table(X, len(set(inputs))):
-        is_count &= _group_sizes(inputs) > 1
+    is_count = _group_sizes(row_keys(Y)) > 1
+    inputs = _group_sizes(row_keys(X))
+    if not _fills_half_of_a_table(X, int(np.round(np.sum(1 / inputs)))):
+        is_count &= inputs > 1
     return np.where(is_count, weights / copies, weights)
 
 
@@ -104,26 +103,71 @@ def _fills_half_of_a_table(X, n_distinct: int) -> bool:
     return True
 
 
-def _group_sizes(keys: list[bytes]) -> np.ndarray:
+def _group_sizes(keys: np.ndarray) -> np.ndarray:
     """Return for every row how many rows have its key."""
-    count = Counter(keys)
-    return np.array([count[key] for key in keys])
+    _, group, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    return sizes[np.ravel(group)]
 
 
-def _entries(X):
-    """Yield columns and values of the entries that are not 0, row by row: the same for any layout of X."""
+def row_keys(X) -> np.ndarray:
+    """Return 128 bits that stand for each row, (n, 2): the same for any layout, unit and origin.
+
+    They are sums of hashes of the entries' ranks in their columns: rows are equal where their keys are,
+    but for a chance of n² 2⁻¹²⁹, and the order of keys is as good as random.
+
+    Parameters
+    ----------
+    X : (n, d) array or sparse array
+        The rows. Gaps (NaN) are equal to each other.
+    """
     if issparse(X):
-        X = csr_array(X, copy=True)
-        X.sum_duplicates()  # sorts the columns, too
-        X.eliminate_zeros()
-        yield from ((X.indices[i:j], X.data[i:j]) for i, j in zip(X.indptr[:-1], X.indptr[1:]))
-    else:
-        for row in X:
-            columns = np.flatnonzero(row)
-            yield columns, row[columns]
+        return _sparse_keys(csr_array(X, copy=True))
+    keys = np.zeros((X.shape[0], 2), np.uint64)
+    for j in range(X.shape[1]):
+        ranks = np.unique(X[:, j], return_inverse=True)[1]
+        keys += _hashes(np.full(len(ranks), j), ranks.ravel())
+    return keys
 
 
-def _digest(columns: np.ndarray, values: np.ndarray, y: np.ndarray) -> bytes:
-    """Return 16 bytes that stand for a row and its targets."""
-    content = columns.astype(np.int64).tobytes() + values.tobytes() + (y + 0.0).tobytes()  # -0.0 is 0.0
-    return blake2b(content, digest_size=16).digest()
+def _sparse_keys(X: csr_array) -> np.ndarray:
+    """Return the keys of sparse rows: those of rows of zeros, and what the entries make of them."""
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    (n, d), stored = X.shape, np.bincount(X.indices, minlength=X.shape[1])
+    has_zeros = np.flatnonzero(stored < n)
+    columns = np.append(X.indices, has_zeros).astype(np.int64)
+    values = np.append(X.data, np.zeros(len(has_zeros), X.dtype))
+    order = np.lexsort((values, columns))
+    column, value = columns[order], values[order]
+    first = np.append(True, column[1:] != column[:-1])[: len(order)]
+    other = np.append(True, (value[1:] != value[:-1]) & ~(np.isnan(value[1:]) & np.isnan(value[:-1])))
+    distinct = np.cumsum(other[: len(order)] | first) - 1
+    start = np.maximum.accumulate(np.where(first, distinct, 0))
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = distinct - start
+    zero = np.zeros(d, np.int64)
+    zero[has_zeros] = ranks[X.nnz :]
+    of_zeros = np.zeros((d, 2), np.uint64)
+    of_zeros[has_zeros] = _hashes(has_zeros, zero[has_zeros])
+    change = _hashes(columns[: X.nnz], ranks[: X.nnz]) - of_zeros[X.indices]
+    row = np.repeat(np.arange(n), np.diff(X.indptr))
+    keys = np.tile(of_zeros.sum(axis=0, dtype=np.uint64), (n, 1))
+    np.add.at(keys, row, change)
+    return keys
+
+
+def _hashes(columns: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Return two independent 64-bit hashes of numbers of columns and ranks, (r, 2).
+
+    The mixer is that of SplitMix64 (G. L. Steele, D. Lea and C. H. Flood, OOPSLA 2014).
+    """
+
+    def mix(x: np.ndarray) -> np.ndarray:
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+    step = np.uint64(0x9E3779B97F4A7C15)
+    place = mix((columns.astype(np.uint64) + np.uint64(1)) * step)
+    lanes = [mix(place + (ranks.astype(np.uint64) + np.uint64(lane)) * step) for lane in (1, 1 << 40)]
+    return np.stack(lanes, axis=1)

@@ -10,6 +10,7 @@ from scipy import sparse
 from .._numerics.blocks import encoded_blocks
 from .._numerics.ranges import largest_magnitude
 from .encoding import PiecewiseLinear, dense
+from .table import Table
 
 # Least share of the bias in the mean square of a row, where the features' means leave no need of one.
 _LEAST_BIAS = 0.01
@@ -32,7 +33,9 @@ class InputScaling:
     relevance : (d,) array or None
         Root of the variance that each feature, as itself and encoded, has in x̃, where it was measured.
     limits : (2, d) array or None
-        Least and largest value that each feature counts as, zero between them. None for no limits.
+        Least and largest value that each feature counts as. None for no limits.
+    table : Table or None
+        What makes columns of X of those of the user, first of all; None for X as it is.
     """
 
     scale: np.ndarray
@@ -40,17 +43,27 @@ class InputScaling:
     encoding: PiecewiseLinear | None = None
     relevance: np.ndarray | None = None
     limits: np.ndarray | None = None
+    table: Table | None = None
 
     @property
     def n_features(self) -> int:
         """Number of columns of X."""
+        if self.table is not None:
+            return len(self.table.centre)
         return len(self.scale) - (0 if self.encoding is None else len(self.encoding.feature))
 
+    def units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return origin and unit of every feature, (d,) each; infinite units are of what does not count."""
+        if self.table is None:
+            return np.zeros(self.n_features), np.ones(self.n_features)
+        return self.table.centre, self.table.unit
+
     def knots(self) -> list[np.ndarray]:
-        """Return the knots of every feature, none where it is not encoded."""
+        """Return the knots of every feature in its own unit, none where it is not encoded."""
         if self.encoding is None:
             return [np.empty(0) for _ in range(self.n_features)]
-        return [self.encoding.knots(feature) for feature in range(self.n_features)]
+        knots = [self.encoding.knots(feature) for feature in range(self.n_features)]
+        return [e * unit + centre if len(e) else e for e, centre, unit in zip(knots, *self.units())]
 
     def encoded_mean(self) -> np.ndarray:
         """Return what is subtracted from the encoded columns."""
@@ -65,6 +78,7 @@ class InputScaling:
         columns: np.ndarray,
         bias: float | None,
         encoding: PiecewiseLinear | None = None,
+        table: Table | None = None,
     ) -> InputScaling:
         """Scale [(X, e(X)) ∘ columns, bias] such that the weighted root mean square norm of its rows is 1.
 
@@ -81,6 +95,8 @@ class InputScaling:
             the same in all rows, means of the columns of X included; at least a hundredth of it.
         encoding : PiecewiseLinear or None, default=None
             The columns e(X).
+        table : Table or None, default=None
+            What X was made of the user's columns by.
         """
         d = X.shape[1]
         values = X.data if sparse.issparse(X) else X
@@ -119,15 +135,20 @@ class InputScaling:
                 variance += np.bincount(encoding.feature, by_column, minlength=d)
         norm = float(np.sqrt(share @ (squares + (bias / largest) ** 2))) or 1.0
         scale = np.maximum(norm / columns * largest, tiny)
-        return cls(scale, bias / largest / norm, encoding, np.sqrt(variance) / norm)
+        if table is not None:
+            variance = np.bincount(table.column_features, variance)
+        return cls(scale, bias / largest / norm, encoding, np.sqrt(variance) / norm, table=table)
 
     @classmethod
-    def unlearnt(cls, X, weights: np.ndarray, *, bias: bool, balanced: bool) -> InputScaling:
-        """Scale [X, bias], the columns of X all alike.
+    def unlearnt(
+        cls, X, weights: np.ndarray, *, bias: bool, balanced: bool, columns: np.ndarray | None = None,
+        table: Table | None = None,
+    ) -> InputScaling:  # fmt: skip
+        """Scale [X, bias], the columns of X all alike but for ``columns``.
 
         Parameters
         ----------
-        X, weights
+        X, weights, columns, table
             As in `of`.
         bias : bool
             Whether a constant is appended.
@@ -135,7 +156,8 @@ class InputScaling:
             Whether it is as large as what varies of the features, instead of 1.
         """
         constant = None if bias and balanced else float(bias)
-        return cls.of(X, weights, columns=np.ones(X.shape[1]), bias=constant)
+        columns = np.ones(X.shape[1]) if columns is None else columns
+        return cls.of(X, weights, columns=columns, bias=constant, table=table)
 
     def apply(self, X):
         """Return x̃ for every row, (n, p + 1) with a bias and (n, p) without.
@@ -143,6 +165,8 @@ class InputScaling:
         CSR where X is sparse and no feature is encoded.
         """
         X = self._within_limits(X)
+        if self.table is not None:
+            X = self.table.apply(X)
         if self.encoding is not None:
             X = dense(X)
             X = np.hstack([X, self.encoding.apply(X)])

@@ -57,7 +57,8 @@ class Scales:
         if kept is None:
             kept = np.zeros(k, bool)
         y_limits = np.where(kept, [Y.min(axis=0), Y.max(axis=0)], no_limits(k))
-        x_limits = limits_of_inputs(X) if kept.all() else no_limits(X.shape[1])
+        counts = np.isfinite(self.inputs.units()[1])
+        x_limits = limits_of_inputs(X, counts) if kept.all() else no_limits(X.shape[1])
         return replace(self, x_limits=x_limits, y_limits=y_limits)
 
     @property
@@ -78,6 +79,8 @@ class Scales:
         attributes = {
             "_inputs": inputs,
             "_targets": target,
+            "x_mean_": inputs.units()[0],
+            "x_scale_": inputs.units()[1],
             "input_scale_": inputs.scale,
             "bias_": inputs.bias,
             "knots_": inputs.knots(),

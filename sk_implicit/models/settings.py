@@ -27,6 +27,7 @@ class Settings:
     fit_intercept: bool
     solver: str
     relevance: str | None
+    standardize: bool
     alpha: float | str
     clip: bool | str | None = None
     init: str
@@ -75,6 +76,8 @@ class Task:
         ``split(Y, seed)`` returns the numbers of the rows that are kept and of those that are held out.
     balanced : bool
         Whether the constant input is as large as the features together, instead of 1 (see `choose_inputs`).
+    categorical : (d,) bool array or None
+        Which columns are numbers of levels; None for none.
     """
 
     scale_targets: Callable[[np.ndarray, np.ndarray], Targets]
@@ -82,6 +85,7 @@ class Task:
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     split: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
     balanced: bool = False
+    categorical: np.ndarray | None = None
 
 
 class Listener(Protocol):

@@ -24,7 +24,7 @@ _LARGEST_GAMMA = np.sqrt(2)
 # Share of the inputs' mean square that varies between rows, below which float32 has too few digits.
 _LEAST_VARIATION = 1e-4
 # Parameters that only the start reads.
-_OF_THE_START = ("width", "init", "output_init", "relevance")
+_OF_THE_START = ("width", "init", "output_init", "relevance", "standardize")
 
 
 def new_start(rows: DistinctRows, task: Task, settings: Settings, rng: np.random.RandomState) -> FitState:
@@ -42,6 +42,7 @@ def new_start(rows: DistinctRows, task: Task, settings: Settings, rng: np.random
     inputs = choose_inputs(
         X, Y, rows.weights, gamma=settings.gamma, bias=settings.fit_intercept,
         relevance=settings.relevance, balanced=task.balanced, left_out=rows.left_out,
+        standardize=settings.standardize, categorical=task.categorical,
     )  # fmt: skip
     target = task.scale_targets(Y, rows.weights)
     start = draw_network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..inputs.scaling import InputScaling
+from ..inputs.table import Table
 
 
 class Graph:
@@ -100,11 +101,48 @@ class Graph:
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
+def _standardised(graph: Graph, table: Table, X: str, missing: str) -> str:
+    """Return the columns that `Table.apply` makes of those of the user, filled, given where gaps were.
+
+    Raises
+    ------
+    ValueError
+        If there are levels, which a graph of numbers does not know.
+    """
+    if (table.level >= 0).any():
+        raise ValueError(
+            "A model with categorical features cannot be exported: its ONNX graph takes numbers. Encode the "
+            "categories before it, by a OneHotEncoder in a pipeline that is exported as a whole."
+        )
+    if table.is_identity:
+        return X
+    double = graph.in_precision(np.float64)  # as the estimator does
+    X = double("Cast", X, to=graph.proto(np.float64))
+    counts = np.isfinite(table.unit)
+    X = double("Sub", X, double.constant(table.centre))
+    X = double("Div", X, double.constant(np.where(counts, table.unit, 1.0)))
+    if not counts.all():
+        X = double("Mul", X, double.constant(counts))
+    X = graph("Cast", X, to=graph.proto(graph.dtype))
+    if not len(table.feature):
+        return X
+    gaps = graph("Cast", missing, to=graph.proto(graph.dtype))
+    gaps = graph("Gather", gaps, graph.constant(table.feature, np.int64), axis=1)
+    gaps = graph("Mul", graph("Sub", gaps, graph.constant(table.share)), graph.constant(table.factor))
+    return graph("Concat", X, gaps, axis=1)
+
+
 def augment(graph: Graph, inputs: InputScaling, X: str) -> str:
     """Return [(X, e(X)) / scale, bias], as `InputScaling.apply` does."""
-    encoding, inside = inputs.encoding, graph.within(X, inputs.limits)
+    encoding, table, missing = inputs.encoding, inputs.table, ""
+    if table is not None:
+        missing = graph("IsNaN", X)
+        X = graph("Where", missing, graph.constant(table.fill), X)
+    inside = graph.within(X, inputs.limits)
     if inside != X:
         X = graph("Add", inside, graph("Sub", X, X))  # infinite entries make no prediction here, either
+    if table is not None:
+        X = _standardised(graph, table, X, missing)
     if encoding is not None:
         columns = graph("Gather", X, graph.constant(encoding.feature, np.int64), axis=1)
         columns = graph("Sub", columns, graph.constant(encoding.lower))

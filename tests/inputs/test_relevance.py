@@ -165,9 +165,9 @@ def test_only_classifiers_balance_their_bias():
     """A regressor takes [x, 1] with relevance=None; no estimator has a bias with fit_intercept=False."""
     X, y = problem(n=50)
     labels = (y[:, 0] > 0).astype(int)
-    regressor = ImplicitReLURegressor(np.inf, relevance=None).fit(X, y[:, 0])
+    regressor = ImplicitReLURegressor(np.inf, relevance=None, standardize=False).fit(X, y[:, 0])
     np.testing.assert_allclose(regressor.bias_ * regressor.input_scale_, 1)
-    classifier = ImplicitReLUClassifier(np.inf).fit(X, labels)
+    classifier = ImplicitReLUClassifier(np.inf, standardize=False).fit(X, labels)
     mean = X.mean(axis=0) / classifier.input_scale_
     np.testing.assert_allclose(classifier.bias_**2 + mean @ mean, 0.5)
     assert ImplicitReLUClassifier(np.inf, fit_intercept=False).fit(X, labels).bias_ == 0

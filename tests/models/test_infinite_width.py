@@ -49,7 +49,9 @@ def test_estimator_check(estimator, check):
 @pytest.mark.parametrize("gamma", [0.2, 0.4, 1.3])
 def test_is_kernel_ridge_with_the_tangent_kernel_of_the_limit(gamma, k):
     X, Y = problem(k=k)
-    model = ImplicitReLURegressor(np.inf, gamma=gamma, alpha=0.2, relevance=None).fit(X[:30], Y[:30])
+    model = ImplicitReLURegressor(np.inf, gamma=gamma, alpha=0.2, relevance=None, standardize=False).fit(
+        X[:30], Y[:30]
+    )
     augmented = np.column_stack([X, np.ones(len(X))])
     K = limit_kernel(augmented, gamma=gamma)
     mean = Y[:30].mean(axis=0)
@@ -61,7 +63,7 @@ def test_is_kernel_ridge_with_the_tangent_kernel_of_the_limit(gamma, k):
 def test_loss_is_the_objective_at_the_solution():
     X, y = problem()
     weights = np.linspace(0.5, 2, len(y))
-    model = ImplicitReLURegressor(np.inf, alpha=0.2, relevance="linear").fit(X, y, weights)
+    model = ImplicitReLURegressor(np.inf, alpha=0.2, relevance="linear", standardize=False).fit(X, y, weights)
     residual = (y - model.predict(X)) / model.y_scale_
     K = limit_kernel(model.X_fit_, gamma=0.4)
     C = model.dual_coef_[:, 0]
@@ -126,7 +128,7 @@ def test_weights_are_repetitions_and_order_does_not_matter(relevance, alpha, see
 def test_sparse_input_gives_the_same_predictions(relevance):
     X, y = problem()
     X[X < 0.3] = 0
-    model = ImplicitReLURegressor(np.inf, relevance=relevance)
+    model = ImplicitReLURegressor(np.inf, relevance=relevance, standardize=False)
     dense = clone(model).fit(X, y)
     for convert in (sparse.csr_matrix, sparse.csc_array):
         S = convert(X)

@@ -33,7 +33,7 @@ def problem(n=40, d=3, k=1, seed=0):
 
 def regressor(width, **parameters):
     parameters = {"relevance": None, "alpha": 0.1, "tol": 1e-3, **parameters}
-    return ImplicitReLURegressor(width, uncertainty=True, random_state=0, **parameters)
+    return ImplicitReLURegressor(width, uncertainty=True, standardize=False, random_state=0, **parameters)
 
 
 # ---------------------------------------------------------------- the formulas

@@ -102,7 +102,7 @@ def test_trained_in_single_precision_and_on_several_targets(width, dtype):
 def test_predictions_within_the_range_of_the_targets(width, dtype):
     rng = np.random.RandomState(1)
     Y = np.column_stack([TARGET + 30 * rng.standard_normal(1000), ROWS[:, 3]])[:200]
-    model = small(width=width, relevance="linear").fit(ROWS[:200].astype(dtype), Y)
+    model = small(width=width, relevance="linear", standardize=False).fit(ROWS[:200].astype(dtype), Y)
     assert np.isinf(model.y_limits_).any(axis=0).tolist() == [False, True]
     far = (4 * ROWS).astype(dtype)
     predicted = model.predict(far)
@@ -111,6 +111,23 @@ def test_predictions_within_the_range_of_the_targets(width, dtype):
     model.set_params(clip=True).fit(ROWS[:200].astype(dtype), Y)
     assert np.abs(model.predict(far) - predicted).max() > 1
     assert_close(run(model, far)(far)[0], model.predict(far), dtype)
+
+
+@both_precisions
+@pytest.mark.parametrize("width", [40, np.inf])
+@pytest.mark.parametrize("complete", [True, False])
+def test_units_and_gaps_are_in_the_graph(width, dtype, complete):
+    A = ROWS * [1e-5, 1, 1e4, 30][: ROWS.shape[1]] + 100
+    holes = np.where(np.random.RandomState(0).uniform(size=A.shape) < 0.1, np.nan, A).astype(dtype)
+    fitted = A.astype(dtype) if complete else holes
+    model = small(width=width, alpha=0.01).fit(fitted[:150], TARGET[:150])
+    assert_close(run(model, holes)(holes)[0], model.predict(holes), dtype)
+
+
+def test_levels_are_refused_by_name():
+    model = small(categorical_features=[0]).fit(np.round(ROWS[:150]), TARGET[:150])
+    with pytest.raises(ValueError, match="categorical features cannot be exported"):
+        skl2onnx.to_onnx(model, ROWS[:1])
 
 
 def test_trained_on_sparse_rows():
@@ -201,7 +218,7 @@ def test_rows_do_not_depend_on_their_neighbours():
     alone = np.vstack([predict(ROWS[i : i + 1])[0] for i in range(20)])
     assert np.abs(alone - together[:20]).max() < 1e-9 * np.abs(together).max()
     poisoned = ROWS.copy()
-    poisoned[3] = np.nan
+    poisoned[3] = np.inf
     found = predict(poisoned)[0]
     assert np.isnan(found[3]).all()
     others = np.arange(1000) != 3
@@ -215,7 +232,7 @@ def test_rows_of_a_finite_network_that_are_not_numbers_stay_so(depth, clip):
     model = small(depth=depth, clip=clip).fit(ROWS[:100], TARGET[:100])
     predict = run(model, ROWS)
     poisoned = ROWS.copy()
-    poisoned[3, 1], poisoned[5, 0] = np.nan, np.inf
+    poisoned[3, 1], poisoned[5, 0] = -np.inf, np.inf
     lost = np.isin(np.arange(1000), [3, 5])
     assert np.isnan(predict(poisoned)[0][lost]).all()
     assert np.abs(predict(poisoned)[0] - predict(ROWS)[0])[~lost].max() < 1e-9
@@ -259,7 +276,7 @@ def test_rows_of_unknown_probabilities_are_of_the_first_class(n_classes):
     y = np.digitize(TARGET, np.quantile(TARGET, np.linspace(0, 1, n_classes + 1)[1:-1])) + 5
     model = ImplicitReLUClassifier(20, max_iter=2, random_state=0).fit(ROWS[:100], y[:100])
     poisoned = ROWS.copy()
-    poisoned[3, 0], poisoned[8, 1] = np.nan, np.inf
+    poisoned[3, 0], poisoned[8, 1] = -np.inf, np.inf
     found, P = run(model, ROWS, zipmap=False)(poisoned)
     assert np.isnan(P[[3, 8]]).all() and not np.isnan(np.delete(P, [3, 8], axis=0)).any()
     assert_array_equal(found[[3, 8]], 5)

@@ -34,7 +34,7 @@ def network(width=60, **params):
     """Return an estimator as the theorem has it: no bias, features as they are, no penalty."""
     defaults = {"gamma": 0.4, "solver": "gd", "alpha": 0, "tol": 0, "equilibrium_tol": 1e-10, "max_iter": 30}
     defaults |= {"random_state": 0, "fit_intercept": False, "relevance": None}
-    return ImplicitReLURegressor(width, **(defaults | params))
+    return ImplicitReLURegressor(width, standardize=False, **(defaults | params))
 
 
 def fitted(X, y, width=60, **params):

@@ -1,0 +1,175 @@
+"""Tables as they come: frames of numbers, strings, categories, booleans and gaps."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV
+
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit._estimator.columns import read_table
+
+rng = np.random.RandomState(0)
+n = 120
+NUMBER = rng.standard_normal(n)
+COLOUR = np.array(["red", "green", "blue"])[rng.randint(0, 3, n)]
+SWITCH = rng.uniform(size=n) < 0.4
+EFFECT = {"red": 1.0, "green": -1.0, "blue": 0.0}
+Y = NUMBER + np.array([EFFECT[c] for c in COLOUR]) + 2 * SWITCH + 0.05 * rng.standard_normal(n)
+FRAME = pd.DataFrame({"number": NUMBER, "colour": COLOUR, "switch": SWITCH})
+pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+
+
+def regressor(width=np.inf, **options):
+    return ImplicitReLURegressor(width, random_state=0, **options)
+
+
+FORMS = {
+    "object": FRAME.astype({"colour": object}),
+    "string": FRAME.astype({"colour": "string", "switch": "boolean"}),
+    "category": FRAME.astype({"colour": "category", "switch": "category"}),
+    "polars": pl.DataFrame({"number": NUMBER, "colour": COLOUR.tolist(), "switch": SWITCH}),
+    "polars categorical": pl.DataFrame(
+        {"number": NUMBER, "colour": COLOUR.tolist(), "switch": SWITCH}
+    ).with_columns(pl.col("colour").cast(pl.Categorical)),
+    "array": FRAME.to_numpy(dtype=object),
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("width", [50, np.inf])
+def test_levels_are_learnt_from_every_form_of_a_table(form, width):
+    table = FORMS[form]
+    model = regressor(width).fit(table[:90], Y[:90])
+    assert model.score(table[90:], Y[90:]) > 0.95
+    assert model.categories_ == [[], ["blue", "green", "red"], ["False", "True"]]
+    assert_allclose(model.predict(table), regressor(width).fit(FRAME[:90], Y[:90]).predict(FRAME), atol=1e-9)
+
+
+def test_a_classifier_takes_them_too():
+    model = ImplicitReLUClassifier(50, random_state=0).fit(FRAME[:90], Y[:90] > 1)
+    assert model.score(FRAME[90:], Y[90:] > 1) > 0.85
+
+
+def test_a_missing_level_is_a_level_and_an_unseen_one_the_mean():
+    holes = FRAME.astype({"colour": object})
+    holes.loc[holes.index % 4 == 0, "colour"] = None
+    model = regressor().fit(holes, Y)
+    assert model.categories_[1] == ["blue", "green", "red", None]
+    new = holes[:3].copy()
+    new["colour"] = ["violet", np.nan, pd.NA]
+    assert np.isfinite(model.predict(new)).all()
+    assert model.predict(new[1:2]) == pytest.approx(
+        model.predict(holes[:1].assign(**new.iloc[1][["number", "switch"]].to_dict()))
+    )
+    complete = regressor().fit(FRAME, Y)
+    assert_array_equal(
+        complete.predict(FRAME[:1].assign(colour="violet")), complete.predict(FRAME[:1].assign(colour=None))
+    )
+
+
+@pytest.mark.parametrize("features", [[1], ["code"], [False, True]])
+def test_codes_are_levels_where_they_are_named(features):
+    code = rng.permutation(8)[rng.randint(0, 8, n)]
+    effect = rng.standard_normal(8)[code]
+    table = pd.DataFrame({"number": NUMBER, "code": code})
+    model = regressor(categorical_features=features).fit(table, effect)
+    assert model.categories_[1] == [str(i) for i in range(8)]
+    assert model.score(table, effect) > 0.99
+    floats = table.astype({"code": float})
+    assert_array_equal(model.predict(floats), model.predict(table))
+    if features != ["code"]:
+        array = regressor(categorical_features=features).fit(table.to_numpy(), effect)
+        assert_allclose(array.predict(table.to_numpy()), model.predict(table), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ([3], "numbers from 0 to 2"),
+        (["shape"], r"\['shape'\], which are no columns"),
+        ([True], "one entry for each of the 3"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(features, words):
+    with pytest.raises(ValueError, match=words):
+        regressor(categorical_features=features).fit(FRAME, Y)
+
+
+def test_sparse_tables_have_no_levels_to_name():
+    with pytest.raises(ValueError, match="X is sparse"):
+        regressor(categorical_features=[0]).fit(csr_array(NUMBER[:, None]), Y)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pd.Series(pd.date_range("2020", periods=n)), "datetime64"),
+        (pd.Series([[1, 2]] * n), "list"),
+        (pd.Series([1, "a"] * (n // 2)), "level and number"),
+        (pd.Series([{"a": 1}] * n), "dict"),
+    ],
+)
+def test_what_is_neither_number_nor_level_is_refused_by_the_columns_name(column, kind):
+    with pytest.raises(TypeError, match=rf"Column 'odd' of X holds {kind}.*skrub.TableVectorizer"):
+        regressor().fit(FRAME.assign(odd=column), Y)
+
+
+def test_a_lazy_frame_has_no_rows():
+    with pytest.raises(TypeError, match="collect"):
+        regressor().fit(pl.DataFrame({"a": NUMBER}).lazy(), Y)
+
+
+def test_without_categories_strings_are_refused_by_name():
+    with pytest.raises(TypeError, match="Column 'colour' of X holds levels where numbers were expected"):
+        regressor(categorical_features=None).fit(FRAME, Y)
+
+
+def test_tables_of_numbers_are_not_touched():
+    table = FRAME[["number"]]
+    assert read_table(table, "from_dtype")[0] is table
+    assert read_table(NUMBER[:, None], "from_dtype")[0].dtype == np.float64
+
+
+@pytest.mark.parametrize("width", [30, np.inf])
+@pytest.mark.parametrize("cls", [ImplicitReLURegressor, ImplicitReLUClassifier])
+def test_a_fitted_table_survives_pickling_and_cloning(cls, width):
+    goal = Y if cls is ImplicitReLURegressor else Y > 1
+    model = cls(width, random_state=0, warm_start=width == 30).fit(FRAME, goal)
+    twin = pickle.loads(pickle.dumps(model))
+    assert_array_equal(twin.predict(FRAME), model.predict(FRAME))
+    assert clone(model).get_params() == model.get_params()
+    if width == 30:
+        assert_array_equal(twin.fit(FRAME, goal).predict(FRAME), model.fit(FRAME, goal).predict(FRAME))
+
+
+def test_names_are_kept_and_checked():
+    model = regressor().fit(FRAME, Y)
+    assert model.feature_names_in_.tolist() == ["number", "colour", "switch"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(FRAME[["colour", "number", "switch"]])
+    with pytest.raises(ValueError, match="features, but"):
+        model.fit(FRAME.to_numpy(dtype=object), Y).predict(FRAME[["number", "colour"]].to_numpy(dtype=object))
+
+
+def test_searches_and_importances_take_frames():
+    search = GridSearchCV(regressor(), {"gamma": [0.3, 0.5]}, cv=3).fit(FRAME, Y)
+    assert search.best_score_ > 0.9
+    importance = permutation_importance(search, FRAME, Y, n_repeats=2, random_state=0).importances_mean
+    assert importance.min() > 0.05
+
+
+def test_many_levels_stay_small():
+    """5,000 levels on 4,000 rows: memory goes with rows and frequent levels, not with their product."""
+    table = pd.DataFrame(
+        {"level": rng.randint(0, 5000, 4000).astype(str), "number": rng.standard_normal(4000)}
+    )
+    model = regressor(20, max_iter=2).fit(table, table["number"])
+    assert model.W_.shape[1] < 400
+    assert model.score(table, table["number"]) > 0.9
