@@ -37,10 +37,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     ----------
     width : int or float, default=200
         Width m of the network. An int is the width itself, a float a multiple of the number of
-        distinct training rows (the over-parameterisation ratio m/n); ``numpy.inf`` is the exact limit,
-        without weights: kernel logistic regression with the tangent kernel of infinite width (and a
-        thousandth of each target spread over all classes), or kernel ridge regression with
-        ``loss="squared_error"``.
+        distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
+        10 are refused. ``numpy.inf`` is the exact limit, without weights: kernel logistic regression with the
+        tangent kernel of infinite width (and a thousandth of each target spread over all classes), or kernel
+        ridge regression with ``loss="squared_error"``.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy; or the squared error of ±1 targets, one against the rest, which the theorem of
         [1]_ covers. Probabilities of the latter are (1 + f)/2, what the squared error's minimiser

@@ -42,8 +42,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     ----------
     width : int or float, default=500
         Width m of the network. An int is the width itself, a float a multiple of the number of
-        distinct training rows (the over-parameterisation ratio m/n). `numpy.inf` is the limit: kernel ridge
-        regression with the tangent kernel of infinite width, solved in closed form (see Notes).
+        distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
+        10 are refused. `numpy.inf` is the limit: kernel ridge regression with the tangent kernel of infinite
+        width, solved in closed form (see Notes).
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit

@@ -32,7 +32,7 @@ from ..network import INITS, OUTPUT_INITS
 from ..training import SOLVERS
 from .callbacks import CallbackSupport, FitWatch
 from .saving import from_plain, published_names, to_plain
-from .validate import NameAmong, check_limit, drop_weightless, validated_rows
+from .validate import NameAmong, check_limit, check_width, drop_weightless, validated_rows
 from .warn import warn
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
@@ -120,6 +120,7 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
             Told of every step, and of the end.
         """
         settings, task = self._settings(), self._task()
+        check_width(settings.width, X.shape[0])
         if settings.at_infinity:
             check_limit(settings)
         previous = getattr(self, "_training", None) if settings.warm_start else None
