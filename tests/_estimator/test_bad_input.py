@@ -316,7 +316,7 @@ def test_early_stopping_with_too_few_rows_names_the_numbers():
     X, y = regression()
     with pytest.raises(ValueError, match=r"of the 5 samples, which leaves 4 to train and 1 to validate"):
         fit(X[:5], y[:5], early_stopping=True)
-    settings = {"validation_fraction": 0.4, "max_iter": 10, "tol": 0.1, "alpha": 0.1}
+    settings = {"validation_fraction": 0.4, "max_iter": 50, "tol": 0.1, "alpha": 0.1}
     assert fit(X[:5], y[:5], early_stopping=True, **settings).n_iter_ > 0
 
 
