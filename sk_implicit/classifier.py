@@ -136,7 +136,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         it is such that half of a row's mean square is the same in all rows, the features' means included,
         but at least a hundredth.
     relevance_ : ndarray of shape (n_features_in_,)
-        Root of the variance that each feature, as itself and encoded, has in the network's input.
+        Root of the variance that each feature, as itself and encoded, has in the network's input: how fast
+        the function may change along it. It is no importance; take
+        `sklearn.inspection.permutation_importance` for that.
     knots_, encoded_mean_ : list of n_features_in_ ndarrays, ndarray
         The piecewise-linear encoding of the features, as in `ImplicitReLURegressor`.
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)
