@@ -36,10 +36,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     ----------
     width : int or float, default=200
         Width m of the network. An int is the width itself, a float a multiple of the number of
-        distinct training rows (the over-parameterisation ratio m/n); ``numpy.inf`` is the exact limit,
-        without weights: kernel logistic regression with the tangent kernel of infinite width (and a
-        thousandth of each target spread over all classes), or kernel ridge regression with
-        ``loss="squared_error"``.
+        distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
+        10 are refused. ``numpy.inf`` is the exact limit, without weights: kernel logistic regression with the
+        tangent kernel of infinite width (and a thousandth of each target spread over all classes), or kernel
+        ridge regression with ``loss="squared_error"``.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Cross-entropy; or the squared error of ±1 targets, one against the rest, which the theorem of
         [1]_ covers. Probabilities of the latter are (1 + f)/2, what the squared error's minimiser
@@ -152,7 +152,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         it is such that half of a row's mean square is the same in all rows, the features' means included,
         but at least a hundredth.
     relevance_ : ndarray of shape (n_features_in_,)
-        Root of the variance that each feature, as itself and encoded, has in the network's input.
+        Root of the variance that each feature, as itself and encoded, has in the network's input: how fast
+        the function may change along it. It is no importance; take
+        `sklearn.inspection.permutation_importance` for that.
     knots_, encoded_mean_ : list of n_features_in_ ndarrays, ndarray
         The piecewise-linear encoding of the features, as in `ImplicitReLURegressor`.
     y_mean_, y_scale_ : ndarray of shape (1,) or (n_classes,)

@@ -42,8 +42,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     ----------
     width : int or float, default=500
         Width m of the network. An int is the width itself, a float a multiple of the number of
-        distinct training rows (the over-parameterisation ratio m/n). `numpy.inf` is the limit: kernel ridge
-        regression with the tangent kernel of infinite width, solved in closed form (see Notes).
+        distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
+        10 are refused. `numpy.inf` is the limit: kernel ridge regression with the tangent kernel of infinite
+        width, solved in closed form (see Notes).
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit
@@ -154,7 +155,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         What the features and the encoded columns are divided by: a common scale over the learnt relevance.
     relevance_ : ndarray of shape (n_features_in_,)
         How much of the network's input varies with each feature: the root of the variance that it has
-        there, as itself and encoded. The mean square of the whole input is 1.
+        there, as itself and encoded. The mean square of the whole input is 1. It says how fast the function
+        may change along a feature, not how much predictions depend on it: a feature of linear effect has a
+        small one, however strong the effect (of Friedman's function, x₄ is the most important feature and
+        has the fourth relevance). For importance take `sklearn.inspection.permutation_importance`.
     knots_ : list of n_features_in_ ndarrays
         Knots e_0 < … < e_K of each feature, none where it enters as itself only. Its encoded columns are
         min(max((x − e_{i−1})/(e_i − e_{i−1}), 0), 1) − mean; those of all features stand side by side.

@@ -9,11 +9,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from sk_implicit import ImplicitReLURegressor
+from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.equilibrium import solver_names
 from sk_implicit.inputs.rows import distinct_rows
 from sk_implicit.models import finite_width
 from sk_implicit.network import INITS, OUTPUT_INITS, network
+from sk_implicit.theory import tangent_kernel
 from sk_implicit.training import SOLVERS
 
 every_solver = pytest.mark.parametrize("solver", list(SOLVERS))
@@ -135,6 +136,28 @@ def test_float_width_is_a_multiple_of_the_number_of_distinct_rows():
     assert fit(X, y, weights, width=1.5).width_ == 30
     rows = np.repeat(np.arange(30), 2)
     assert fit(X[rows], y[rows], width=1.5).width_ == 45
+
+
+@pytest.mark.parametrize("width", [50.0, np.float64(50.0), np.nextafter(10, 11)])
+@pytest.mark.parametrize("cls", [ImplicitReLURegressor, ImplicitReLUClassifier])
+def test_a_float_that_was_meant_as_a_number_of_units_is_refused(cls, width):
+    X, y = regression(n=30)
+    number = round(float(width))
+    with pytest.raises(
+        ValueError,
+        match=rf"width={float(width)} is a multiple of the number of rows.*on 30 rows.* {30 * number} units.*"
+        rf"Use the int {number} for {number} units",
+    ):
+        cls(width).fit(X, y > 0)
+    with pytest.raises(ValueError, match="is a multiple of the number of rows"):
+        tangent_kernel(cls(width), X)
+
+
+@few_steps
+def test_ten_times_the_rows_is_the_largest_float():
+    X, y = regression(n=5)
+    assert fit(X, y, width=10.0, max_iter=1).width_ == 50
+    assert fit(X, y, width=np.int64(11), max_iter=1).width_ == 11
 
 
 @few_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -31,10 +31,11 @@ from ..models import (
 )
 from ..network import INITS, OUTPUT_INITS
 from ..training import SOLVERS
+from .absent import reason_of_absence
 from .callbacks import CallbackSupport, FitWatch
 from .columns import Levels, categorical_mask
 from .saving import AS_IT_WAS, from_plain, published_names, to_plain
-from .validate import NameAmong, check_limit, drop_weightless, validated_rows
+from .validate import NameAmong, check_limit, check_width, drop_weightless, validated_rows
 from .warn import warn
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
@@ -93,6 +94,15 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name):
+            """Raise AttributeError for a name that was not found, and say why a fitted estimator lacks it."""
+            reason = reason_of_absence(name, vars(self))
+            if reason is None:
+                return super().__getattribute__(name)  # raises what it raised before
+            raise AttributeError(f"This {type(self).__name__} has no {name}, for {reason}.")
+
     def _task(self) -> Task:
         """Return what the estimator adds to a fit."""
         raise NotImplementedError
@@ -127,8 +137,10 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         """
         settings = self._settings()
         task = replace(self._task(), categorical=categorical_mask(self.categories_))
+        check_width(settings.width, X.shape[0])
         if settings.at_infinity:
             check_limit(settings)
+            self._warn_without_effect(settings)
         previous = getattr(self, "_training", None) if settings.warm_start else None
         self._forget()
         rows = distinct_rows(*drop_weightless(X, Y, weights, counts))
@@ -141,6 +153,17 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         if fitted.warning is not None:
             warn(fitted.warning, ConvergenceWarning)
         watch.ends_fit(fitted)
+
+    def _warn_without_effect(self, settings: Settings) -> None:
+        """Warn of what was asked of steps, where there are none."""
+        names = [name for name in ("early_stopping", "warm_start") if getattr(settings, name)]
+        if names:
+            asked = " and ".join(f"{name}=True" for name in names)
+            warn(
+                f"{asked} {'is' if len(names) == 1 else 'are'} without effect at width=inf, which is solved "
+                "in one piece from all rows. Leave it out there, or use a finite width (an int).",
+                UserWarning,
+            )
 
     def _publish(self, fitted: Fitted) -> None:
         """Set the attributes of a fit."""

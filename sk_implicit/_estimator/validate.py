@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import wraps
 from math import sqrt
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,8 +17,11 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ..inputs.relevance import choose_inputs
 from ..inputs.scaling import InputScaling
 from ..models import Settings
+from ..network import units
 from .columns import read_table
 
+# Largest float that is taken for a multiple of the rows.
+MOST_TIMES_ROWS = 10.0
 # Sample weights that can be worked with, by the bytes of a number: sums of squares are multiplied by them.
 _RANGE = {4: (1e-30, 1e30), 8: (1e-200, 1e100)}
 
@@ -69,6 +73,17 @@ def drop_weightless(X, Y, weights, *others):
         return X, Y, weights, *others
     kept = weights > 0
     return tuple(part[kept] for part in (X, Y, weights, *others))
+
+
+def check_width(width: float, n: int) -> None:
+    """Refuse a float that was meant as a number of units: it would be a multiple of the n rows."""
+    if not isinstance(width, Integral) and MOST_TIMES_ROWS < width < np.inf:
+        number = round(width)
+        raise ValueError(
+            f"width={float(width)!r} is a multiple of the number of rows, as every float is: on {n} rows "
+            f"{units(width, n)} units. Use the int {number} for {number} units, a float of at most "
+            f"{MOST_TIMES_ROWS:g} for a multiple of the rows, or numpy.inf for the limit."
+        )
 
 
 def check_limit(settings: Settings) -> None:
@@ -187,6 +202,7 @@ def hold_out(Y: np.ndarray, seed: int, fraction: float, strata: np.ndarray | Non
 def unlearnt_inputs(estimator, X) -> InputScaling:
     """Return what ``fit`` with ``relevance=None`` would make of rows X, of an estimator not yet fitted."""
     estimator._validate_params()
+    check_width(estimator.width, X.shape[0])
     task = estimator._task()
     return choose_inputs(
         X, np.zeros((X.shape[0], 0)), np.ones(X.shape[0]), gamma=estimator.gamma,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
+from .._estimator.pipelines import last_step
+from ..models import fitted_model
 from ..theory import convergence_certificate
 from ._style import axes_or_new, colour, draw_legend, label_once, next_number
 
@@ -29,6 +32,9 @@ class ConvergenceDisplay:
         Name of the curve in the legend.
     certificate : ConvergenceCertificate or None, default=None
         Where the rate is from.
+    loss : str or None, default=None
+        The loss that was trained, "squared_error" or "log_loss", by which the axis is named; None is that of
+        the certificate, or "squared_error" without one.
 
     Attributes
     ----------
@@ -42,24 +48,27 @@ class ConvergenceDisplay:
         The certified one.
     """
 
-    def __init__(self, squared_error, *, certified_rate=None, name=None, certificate=None) -> None:
+    def __init__(self, squared_error, *, certified_rate=None, name=None, certificate=None, loss=None) -> None:
         self.squared_error = squared_error
         self.certified_rate = certified_rate
         self.name = name
         self.certificate = certificate
+        self.loss = loss
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, sample_weight=None, name=None, ax=None, certificate=None, **line
+        cls, estimator, X=None, y=None, *, sample_weight=None, name=None, ax=None, certificate=None, **line
     ) -> ConvergenceDisplay:
-        """Compute the certificate of a fit and draw it.
+        """Draw the curve of a fit and, given its rows, the rate that is certified for it.
 
         Parameters
         ----------
-        estimator : ImplicitReLURegressor or ImplicitReLUClassifier
-            Fitted. The line of a solver other than "gd" is that of gradient descent with step 1/λ_max.
+        estimator : ImplicitReLURegressor, ImplicitReLUClassifier or a Pipeline that ends in one
+            Fitted, at a finite width. The line of a solver other than "gd" is that of gradient descent with
+            step 1/λ_max.
         X, y, sample_weight
-            What it was fitted to; see `sk_implicit.theory.convergence_certificate`.
+            What it was fitted to; see `sk_implicit.theory.convergence_certificate`. Without X the observed
+            curve is drawn alone.
         name : str or None, default=None
             Name in the legend; None is the solver and the width.
         ax : matplotlib Axes or None, default=None
@@ -73,13 +82,16 @@ class ConvergenceDisplay:
         -------
         display : ConvergenceDisplay
         """
-        if certificate is None:
+        network = last_step(estimator)
+        check_is_fitted(network)
+        if certificate is None and X is not None:
             certificate = convergence_certificate(estimator, X, y, sample_weight)
         display = cls(
-            np.asarray(estimator.history_["squared_error"]),
-            certified_rate=certificate.certified_rate,
-            name=f"{estimator.solver}, m = {estimator.width_}" if name is None else name,
+            np.asarray(network.history_["squared_error"]),
+            certified_rate=None if certificate is None else certificate.certified_rate,
+            name=f"{network.solver}, m = {network.width_}" if name is None else name,
             certificate=certificate,
+            loss=fitted_model(network).loss,
         )
         return display.plot(ax, **line)
 
@@ -116,7 +128,8 @@ class ConvergenceDisplay:
                 steps, guaranteed, linestyle="--", linewidth=1.2, color=self.line_.get_color()
             )
             label_once(ax, _CERTIFIED, linestyle="--", linewidth=1.2)
-        of_classes = self.certificate is not None and self.certificate.loss == "log_loss"
+        loss = self.loss or getattr(self.certificate, "loss", None)
+        of_classes = loss == "log_loss"
         error = "squared error of the probabilities" if of_classes else "squared error / variance of y"
         ax.set(yscale="log", xlabel="step", ylabel=error)
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._estimator.pipelines import taken_apart
 from .._numerics.blocks import sample_rows
 from .._numerics.spectral import Extremes
 from ..limit import limit_kernel
@@ -54,11 +55,11 @@ class SpectrumDisplay:
 
         Parameters
         ----------
-        estimator : ImplicitReLURegressor or ImplicitReLUClassifier
+        estimator : ImplicitReLURegressor, ImplicitReLUClassifier or a Pipeline that ends in one
             Fitted; its start stored, or to be drawn again (see
             `sk_implicit.theory.convergence_certificate`). Of several outputs the mean kernel is taken.
         X : array or sparse matrix of shape (n, d)
-            The training inputs; of more than 2000 a random sample.
+            The training inputs, of the whole pipeline where it is one; of more than 2000 a random sample.
         name : str or None, default=None
             Name in the legend; None is the width.
         ax : matplotlib Axes or None, default=None
@@ -68,6 +69,7 @@ class SpectrumDisplay:
         -------
         display : SpectrumDisplay
         """
+        estimator, X = taken_apart(estimator, X)
         n = X.shape[0] if hasattr(X, "shape") else len(X)
         states = fitted_states(estimator, X)
         inputs = states.X[sample_rows(n, _MAX_ROWS)]

@@ -11,6 +11,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
+from .._estimator.pipelines import last_step
 from ..theory import observed_rate
 from ._style import axes_row, band, colour, draw_legend, label_widths, marker, next_number
 
@@ -77,8 +78,9 @@ class WidthDisplay:
 
         Parameters
         ----------
-        estimator : ImplicitReLURegressor or ImplicitReLUClassifier
-            Not fitted here; clones of it are, with ``width`` and ``random_state`` set.
+        estimator : ImplicitReLURegressor, ImplicitReLUClassifier or a Pipeline that ends in one
+            Not fitted here; clones of it are, all steps of a pipeline included, with the network's ``width``
+            and ``random_state`` set.
         X, y : arrays
             Training rows.
         widths : sequence of int, default=(50, 100, 200, 400, 800)
@@ -103,6 +105,7 @@ class WidthDisplay:
         Warnings that training stopped at ``max_iter`` are silenced: a fixed number of steps is what
         makes the widths comparable.
         """
+        last_step(estimator)
         jobs = [(width, seed) for width in widths for seed in random_states]
         measured = Parallel(n_jobs=n_jobs)(
             delayed(_measure)(clone(estimator), width, seed, X, y, X_test, y_test) for width, seed in jobs
@@ -169,17 +172,17 @@ class WidthDisplay:
 
 def _measure(estimator, width, seed, X, y, X_test, y_test):
     """Fit one network and return its five numbers, in the order of `WidthCurves`."""
-    estimator.set_params(width=int(width), random_state=seed)
+    network = last_step(estimator).set_params(width=int(width), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(X, y)
-    contraction = estimator.history_["contraction"]
+    contraction = network.history_["contraction"]
     return (
         _mean_loss(estimator, X, y),
         np.nan if X_test is None else _mean_loss(estimator, X_test, y_test),
-        observed_rate(estimator.history_["squared_error"]),
-        contraction[0] / estimator.gamma_,
-        contraction[-1] / estimator.gamma_,
+        observed_rate(network.history_["squared_error"]),
+        contraction[0] / network.gamma_,
+        contraction[-1] / network.gamma_,
     )
 
 

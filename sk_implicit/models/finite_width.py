@@ -11,7 +11,7 @@ import numpy as np
 
 from ..inputs.rows import DistinctRows
 from ..network import Network
-from ..training import SOLVERS, Objective, Progress, message, train
+from ..training import SOLVERS, Objective, Progress, message, nothing_found, train
 from .network_model import NetworkModel
 from .scales import Scales
 from .settings import Listener, Settings, Task
@@ -67,7 +67,10 @@ def fit_network(
         monitor=_monitor(untrained, listener),
         previous=fit.state,
     )
-    return _fitted(replace(fit, state=state), untrained, objective, settings)
+    nothing = None
+    if settings.output_init != "gaussian" and fit.penalty is not None:  # the start predicts a constant
+        nothing = nothing_found(fit.penalty, rows.Y)
+    return _fitted(replace(fit, state=state), untrained, objective, settings, nothing)
 
 
 def _untrained(fit: FitState, rows: DistinctRows, task: Task, settings: Settings) -> NetworkModel:
@@ -126,7 +129,9 @@ class _Announced:
         return self._solver.step(objective, point, state)
 
 
-def _fitted(fit: FitState, model: NetworkModel, objective: Objective, settings: Settings) -> Fitted:
+def _fitted(
+    fit: FitState, model: NetworkModel, objective: Objective, settings: Settings, nothing: str | None
+) -> Fitted:
     """Return the trained network with what is to be known of it, and word how training ended."""
     state, penalty = fit.state, fit.penalty
     assert state is not None and penalty is not None, "trained"
@@ -150,7 +155,7 @@ def _fitted(fit: FitState, model: NetworkModel, objective: Objective, settings: 
     warning = message(
         state, penalty, solver=settings.solver, max_iter=settings.max_iter, tol=settings.tol,
         contraction=contraction, warm_start=settings.warm_start, learning_rate=settings.learning_rate,
-        linear_promise=objective.loss.linear_promise,
+        linear_promise=objective.loss.linear_promise, nothing=nothing,
     )  # fmt: skip
     posterior = _posterior(objective, state.best_theta, penalty.absolute) if settings.uncertainty else None
     model = replace(model, network=network, posterior=posterior, squared_error=state.best_squared_error)

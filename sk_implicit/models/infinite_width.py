@@ -6,6 +6,7 @@ import numpy as np
 
 from ..inputs.relevance import choose_inputs
 from ..inputs.rows import DistinctRows
+from ..training import nothing_found
 from .limit_model import LimitModel
 from .limit_solution import solve_limit
 from .scales import Scales
@@ -51,4 +52,5 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     }
     if solution.penalty.score is not None:
         facts["loo_score_"] = solution.penalty.score
-    return Fitted(LimitModel(scales, gamma, X[solution.landmarks], solution.dual, posterior), facts)
+    model = LimitModel(scales, gamma, X[solution.landmarks], solution.dual, posterior)
+    return Fitted(model, facts, warning=nothing_found(solution.penalty, rows.Y))

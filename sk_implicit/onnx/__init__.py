@@ -1,9 +1,12 @@
 """Fitted estimators as ONNX graphs, by converters for skl2onnx.
 
-`register` makes ``skl2onnx.to_onnx`` know the estimators, alone and as steps of pipelines.
+Importing this package makes ``skl2onnx.to_onnx`` know the estimators, alone and as steps of pipelines, where
+skl2onnx is installed.
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from ..classifier import ImplicitReLUClassifier
 from ..regressor import ImplicitReLURegressor
@@ -20,6 +23,9 @@ _CLASSIFIER_OPTIONS = {
 
 def register() -> None:
     """Register converters for `ImplicitReLURegressor` and `ImplicitReLUClassifier` with skl2onnx.
+
+    Importing `sk_implicit.onnx` does so by itself. A second call changes nothing, and tells whether skl2onnx
+    is there.
 
     Raises
     ------
@@ -40,8 +46,8 @@ def register() -> None:
 
     Examples
     --------
-    >>> from sk_implicit.onnx import register
-    >>> register()  # doctest: +SKIP
+    >>> import sk_implicit.onnx
+    >>> sk_implicit.onnx.register()  # doctest: +SKIP
     """
     try:
         from skl2onnx import update_registered_converter
@@ -60,3 +66,7 @@ def register() -> None:
         convert_classifier,
         options=_CLASSIFIER_OPTIONS,
     )
+
+
+with suppress(ImportError):  # `register` says what is missing
+    register()

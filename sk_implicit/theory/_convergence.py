@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import aslinearoperator, eigsh
 
+from .._estimator.pipelines import taken_apart
 from .._numerics.spectral import extreme_eigenvalues, operator_norm
 from ..models import NetworkModel
 from ..network.tangent import joint_kernel
@@ -34,11 +35,11 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
 
     Parameters
     ----------
-    estimator : ImplicitReLURegressor or ImplicitReLUClassifier
+    estimator : ImplicitReLURegressor, ImplicitReLUClassifier or a Pipeline that ends in one
         Fitted. Its start must be stored (``output_init="centred"`` or ``warm_start=True``) or be
         drawn again from an int ``random_state``.
     X : array or sparse matrix of shape (n, d)
-        The training inputs.
+        The training inputs, of the whole pipeline where it is one.
     y : array of shape (n,) or (n, k), default=None
         The training targets of a regressor, to check that these are the rows of the fit.
     sample_weight : array of shape (n,), default=None
@@ -76,6 +77,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     >>> certificate.certified, certificate.observed_rate > certificate.certified_rate > 0
     (True, True)
     """
+    estimator, X = taken_apart(estimator, X)
     states = fitted_states(estimator, X)
     _require_training(estimator)
     model, start, end = states.model, states.start, states.end

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import nnls
 
+from .._estimator.pipelines import taken_apart
 from ._states import tangent_kernel
 
 # Eigenvalues of the Gram matrix relative to the largest that are taken for rounding errors.
@@ -31,11 +32,11 @@ def tangent_margin(estimator, X, y) -> float:
 
     Parameters
     ----------
-    estimator : ImplicitReLUClassifier
+    estimator : ImplicitReLUClassifier, or a Pipeline that ends in one
         Fitted. The gradients are those of its network as it was fitted; with ``max_iter=1`` and a large
         ``alpha`` that is the start.
     X : array or sparse matrix of shape (n, d)
-        Inputs.
+        Inputs, of the whole pipeline where it is one.
     y : array of shape (n,)
         Their classes, all of them known to the estimator.
 
@@ -51,6 +52,7 @@ def tangent_margin(estimator, X, y) -> float:
         If the estimator is not a fitted classifier, y is not one class for each row of X, or has one that the
         estimator was not fitted on.
     """
+    estimator, X = taken_apart(estimator, X)
     y = _checked_classes(estimator, X, y)
     codes = np.searchsorted(estimator.classes_, y)
     known = codes < len(estimator.classes_)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from .._estimator.pipelines import taken_apart
 from .._estimator.validate import unlearnt_inputs, validated_rows
 from ..equilibrium import EquilibriumOptions
 from ..inputs.rows import distinct_rows
@@ -25,17 +26,18 @@ def network_inputs(estimator, X) -> Any:
 
     Parameters
     ----------
-    estimator : ImplicitReLURegressor or ImplicitReLUClassifier
+    estimator : ImplicitReLURegressor, ImplicitReLUClassifier or a Pipeline that ends in one
         Fitted, or not: then the scale is the one that ``fit`` with ``relevance=None`` would measure on X
-        (relevances are learnt from y).
+        (relevances are learnt from y). The steps before it must be fitted.
     X : array or sparse matrix of shape (n, d)
-        Inputs.
+        Inputs, of the whole pipeline where it is one.
 
     Returns
     -------
     inputs : ndarray or CSR array of shape (n, p)
         p is d, one more with ``fit_intercept=True``, and ``relevance="auto"`` adds the encoded columns.
     """
+    estimator, X = taken_apart(estimator, X)
     if _is_fitted(estimator):
         return _seen(estimator, fitted_model(estimator), X)
     X = _floats(X)
@@ -47,7 +49,7 @@ def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
 
     Parameters
     ----------
-    estimator : ImplicitReLURegressor or ImplicitReLUClassifier
+    estimator : ImplicitReLURegressor, ImplicitReLUClassifier or a Pipeline that ends in one
         Fitted; or not, and then K is that of the start that ``fit`` with ``relevance=None`` would draw
         for X and one output (give ``random_state`` as an int for the same start in every call).
     X : array or sparse matrix of shape (n, d)
@@ -67,6 +69,8 @@ def tangent_kernel(estimator, X, Y=None) -> np.ndarray:
     ValueError
         If an equilibrium is not reached.
     """
+    Y = None if Y is None else taken_apart(estimator, Y)[1]
+    estimator, X = taken_apart(estimator, X)
     _require_finite(estimator)
     if _is_fitted(estimator):
         model = _network_model(estimator)

@@ -7,7 +7,7 @@ from .driver import NoStep, Solver, train
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .lm import LevenbergMarquardt
-from .messages import message
+from .messages import message, nothing_found
 from .objective import Objective
 from .records import History, Progress, TrainingState, TrainingStatus
 
@@ -29,5 +29,6 @@ __all__ = [
     "TrainingState",
     "TrainingStatus",
     "message",
+    "nothing_found",
     "train",
 ]

@@ -27,6 +27,8 @@ class Thresholds:
     least_score, least_explained : float
         Least score of the linearised network from which training that explains less than such a share of it
         is reported.
+    least_score_of_a_constant, constant : float
+        The same least score, and share of the start's loss, for training that explains next to nothing.
     """
 
     most_left: float = 0.5
@@ -34,6 +36,8 @@ class Thresholds:
     fine: float = 1e-4
     least_score: float = 0.1
     least_explained: float = 0.5
+    least_score_of_a_constant: float = 0.01
+    constant: float = 1e-3
 
 
 _DEFAULT = Thresholds()
@@ -82,11 +86,41 @@ _STUCK = (
     "{score:.0%} on rows left out: only short steps lower the loss. Standardise the features if they are "
     "not, use relevance=None, or width=numpy.inf, which takes no such steps."
 )
+# Ends that say no more than that nothing was left to gain.
+_AT_REST = (TrainingStatus.CONVERGED, TrainingStatus.STALLED, TrainingStatus.EARLY_STOPPED)
+# What is said where leave-one-out has nothing to choose a penalty by, at any width.
+_NOTHING = (
+    "Nothing was found in the features that foretells the targets: leave-one-out explains {score:.2%} of the "
+    "loss of a constant, at its best penalty (alpha_={alpha:.3g}), so that this model is next to a constant, "
+    "or no better than one on other rows. Standardise the features if they are not (StandardScaler), and see "
+    "that the rows of X and y belong together. A target that changes faster than the rows lie apart needs "
+    "more rows, or other features; a number for alpha follows it on these rows all the same."
+)
+
+
+def nothing_found(penalty: Penalty, Y: np.ndarray) -> str | None:
+    """Return the warning that is due where leave-one-out finds nothing to learn, or None.
+
+    The start is to predict a constant, with which the score compares.
+
+    Parameters
+    ----------
+    penalty : Penalty
+        The penalty, and its score where leave-one-out chose it.
+    Y : (n, k) array
+        Targets on the user's scale: constant ones, up to rounding, have nothing to be found.
+    """
+    if penalty.score is None or penalty.score > 0:
+        return None
+    with np.errstate(over="ignore"):  # the range of targets of 1e308
+        varies = np.ptp(Y, axis=0) > 20 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
+    return _NOTHING.format(score=penalty.score, alpha=penalty.relative) if varies.any() else None
 
 
 def message(
     state: TrainingState, penalty: Penalty, *, solver: str, max_iter: int, tol: float, contraction: float,
     warm_start: bool, learning_rate: float | str = "auto", linear_promise: bool = True,
+    nothing: str | None = None,
 ) -> str | None:  # fmt: skip
     """Return the warning that is due, or None.
 
@@ -102,7 +136,11 @@ def message(
         ‖sA‖₂ of the network that is kept.
     linear_promise : bool
         That of the loss.
+    nothing : str or None
+        What `nothing_found` says, which is why training came to rest where it is due.
     """
+    if nothing is not None and state.status in _AT_REST:
+        return nothing
     text = _MESSAGES.get(state.status)
     if state.status is TrainingStatus.CONVERGED and tol <= _DEFAULT.fine:
         if _falls_short(state, penalty):
@@ -133,9 +171,14 @@ def _falls_short(state: TrainingState, penalty: Penalty) -> bool:
 def _is_stuck(state: TrainingState, penalty: Penalty, linear_promise: bool) -> bool:
     """Whether training explains far less than leave-one-out does, where nothing was promised by the start.
 
-    That is so for a loss without such a promise, and where not even a first step was taken.
+    That is so for a loss without such a promise, and where not even a first step was taken. A network that is
+    next to a constant is reported at lower scores.
     """
-    if penalty.score is None or penalty.score < _DEFAULT.least_score:
+    if penalty.score is None:
+        return False
+    if _explained(state) < _DEFAULT.constant:
+        return penalty.score >= _DEFAULT.least_score_of_a_constant
+    if penalty.score < _DEFAULT.least_score:
         return False
     if linear_promise and state.history.n_iter > 0:
         return False

@@ -106,7 +106,8 @@ def test_a_first_fit_that_fails_leaves_an_unfitted_estimator(cls):
 def test_a_classifier_of_infinite_width_continues_nothing():
     """Its loss may change, with warm_start too."""
     model = make(ImplicitReLUClassifier, warm_start=True).fit(X, CLASSES)
-    model.set_params(width=np.inf, loss="squared_error").fit(X, CLASSES)
+    with pytest.warns(UserWarning, match="warm_start=True is without effect"):
+        model.set_params(width=np.inf, loss="squared_error").fit(X, CLASSES)
     assert model.score(X, CLASSES) > 0.8
 
 

@@ -204,6 +204,7 @@ def test_tags_are_short_and_name_no_module():
     assert tags == {
         "fit",
         "inputs",
+        "table",
         "encoding",
         "targets",
         "network",

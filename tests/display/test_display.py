@@ -10,8 +10,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.display import ConvergenceDisplay, SpectrumDisplay, WidthDisplay
@@ -81,6 +83,51 @@ def test_convergence_without_a_rate_draws_no_line():
     assert display.certified_line_ is None
     np.testing.assert_array_equal(display.line_.get_xdata(), [0, 1])  # 0 has no logarithm
     assert ConvergenceDisplay([1.0, 0.5], name="a").plot(name="b", color="k").line_.get_color() == "k"
+
+
+def test_convergence_without_rows_draws_the_observed_curve_alone(model):
+    display = ConvergenceDisplay.from_estimator(model)
+    np.testing.assert_allclose(display.line_.get_ydata(), model.history_["squared_error"])
+    assert display.certified_line_ is None and display.certificate is None
+    assert labels(display.ax_) == ["gd, m = 40"]
+    assert display.ax_.get_ylabel() == "squared error / variance of y"
+    certificate = convergence_certificate(model, X, Y)
+    drawn = ConvergenceDisplay.from_estimator(model, certificate=certificate)
+    assert drawn.certified_line_ is not None
+    with pytest.raises(NotFittedError):
+        ConvergenceDisplay.from_estimator(estimator())
+    with pytest.raises(AttributeError, match=r"has no history_, for .* width=inf"):
+        ConvergenceDisplay.from_estimator(estimator(np.inf).fit(X, Y))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_convergence_without_rows_knows_probabilities():
+    model = ImplicitReLUClassifier(20, alpha=0.01, max_iter=2, random_state=0).fit(X, Y > 0)
+    assert "probabilities" in ConvergenceDisplay.from_estimator(model).ax_.get_ylabel()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_pipelines_are_drawn_as_their_last_step_on_transformed_rows():
+    raw = 3 * X + 7
+    pipeline = make_pipeline(StandardScaler(), estimator()).fit(raw, Y)
+    last, scaled = pipeline[-1], pipeline[:-1].transform(raw)
+    ours, theirs = (ConvergenceDisplay.from_estimator(*a) for a in ((pipeline, raw, Y), (last, scaled, Y)))
+    assert ours.certified_rate == theirs.certified_rate > 0 and ours.certificate.reproduced
+    np.testing.assert_array_equal(ours.line_.get_ydata(), theirs.line_.get_ydata())
+    assert ConvergenceDisplay.from_estimator(pipeline).name == "gd, m = 40"
+    ours, theirs = (SpectrumDisplay.from_estimator(*a) for a in ((pipeline, raw), (last, scaled)))
+    np.testing.assert_array_equal(ours.end, theirs.end)
+    shown = {"widths": (10, 20), "random_states": (0,)}
+    unfitted = make_pipeline(StandardScaler(), estimator(max_iter=3))
+    ours = WidthDisplay.from_estimator(unfitted, raw, Y, X_test=raw[:4], y_test=Y[:4], **shown).curves
+    theirs = WidthDisplay.from_estimator(
+        estimator(max_iter=3), scaled, Y, X_test=scaled[:4], y_test=Y[:4], **shown
+    ).curves
+    np.testing.assert_array_equal(ours.test_loss, theirs.test_loss)
+    np.testing.assert_array_equal(ours.norm_end, theirs.norm_end)
+    assert not hasattr(unfitted[-1], "width_") and unfitted[-1].width == 40
+    with pytest.raises(TypeError, match="a Pipeline that ends in StandardScaler"):
+        WidthDisplay.from_estimator(make_pipeline(StandardScaler()), raw, Y)
 
 
 def test_spectrum_holds_the_eigenvalues(model):

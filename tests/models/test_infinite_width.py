@@ -35,6 +35,11 @@ def problem(n=40, d=4, k=1, seed=0):
     return X, Y[:, 0] if k == 1 else Y
 
 
+# Some of scikit-learn's checks, and of the examples here, fit pure noise.
+of_noise = pytest.mark.filterwarnings("ignore:Nothing was found:sklearn.exceptions.ConvergenceWarning")
+
+
+@of_noise
 @parametrize_with_checks(
     [
         ImplicitReLURegressor(np.inf),
@@ -108,6 +113,7 @@ def test_wide_networks_approach_it():
     assert gaps[1] < 0.1 * np.std(limit)
 
 
+@of_noise
 @pytest.mark.parametrize("alpha", ["loo", 0.1])
 @pytest.mark.parametrize("relevance", ["auto", None])
 @settings(max_examples=8)
@@ -160,7 +166,7 @@ def test_what_has_no_meaning_is_absent_and_refits_leave_nothing_behind():
     X, y = problem()
     model = ImplicitReLURegressor(20, random_state=0, max_iter=3, tol=10.0, warm_start=True).fit(X, y)
     assert hasattr(model, "A_") and not hasattr(model, "X_fit_")
-    model.set_params(width=np.inf).fit(X, y)
+    model.set_params(width=np.inf, warm_start=False).fit(X, y)
     assert not any(hasattr(model, name) for name in FINITE_ONLY)
     np.testing.assert_array_equal(model.predict(X), ImplicitReLURegressor(np.inf).fit(X, y).predict(X))
     assert model.width_ == np.inf and model.dual_coef_.shape == (40, 1)
@@ -168,6 +174,24 @@ def test_what_has_no_meaning_is_absent_and_refits_leave_nothing_behind():
     model.set_params(width=20, alpha=0.1).fit(X, y)
     assert hasattr(model, "A_")
     assert not any(hasattr(model, name) for name in ("X_fit_", "dual_coef_", "loo_score_"))
+
+
+@pytest.mark.parametrize("cls", [ImplicitReLURegressor, ImplicitReLUClassifier])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"early_stopping": True}, "early_stopping=True is without effect"),
+        ({"warm_start": True}, "warm_start=True is without effect"),
+        ({"early_stopping": True, "warm_start": True}, "early_stopping=True and warm_start=True are without"),
+    ],
+)
+def test_what_needs_steps_is_reported_as_without_effect(cls, settings, said):
+    X, y = problem()
+    y = y > 0
+    with pytest.warns(UserWarning, match=f"{said}.* at width=inf.*use a finite width") as caught:
+        model = cls(np.inf, **settings).fit(X, y)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    np.testing.assert_array_equal(model.predict(X), cls(np.inf).fit(X, y).predict(X))
 
 
 def test_equilibrium_and_gamma_are_refused_clearly():

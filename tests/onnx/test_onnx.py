@@ -1,5 +1,6 @@
 """Exported ONNX graphs predict what the estimators predict."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -32,11 +33,6 @@ both_precisions = pytest.mark.parametrize("dtype", list(PRECISION))
 
 ROWS = np.random.RandomState(0).standard_normal((1000, 4)) * [1.0, 10.0, 0.1, 1.0] + [0, 5, 0, 0]
 TARGET = 100 + 20 * (np.sin(ROWS[:, 0]) + 0.01 * ROWS[:, 1] ** 2 - ROWS[:, 3])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def registered():
-    register()
 
 
 def small(**settings):
@@ -311,6 +307,23 @@ def test_unfitted_estimators_and_numbers_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"beyond the range of float32.*DoubleTensorType"):
         run(model, ROWS.astype(np.float32))
     assert_regressor_agrees(model, np.float64)
+
+
+def test_registering_again_changes_nothing():
+    model = small().fit(ROWS[:100], TARGET[:100])
+    before = run(model, ROWS)(ROWS)[0]
+    register()
+    register()
+    assert_array_equal(run(model, ROWS)(ROWS)[0], before)
+
+
+def test_importing_works_without_skl2onnx_and_tells_when_asked():
+    code = (
+        "import sys\nsys.modules['skl2onnx'] = None\nimport sk_implicit.onnx\n"
+        "try:\n    sk_implicit.onnx.register()\nexcept ImportError as error:\n    print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert 'pip install "sk-implicit[onnx]"' in said
 
 
 def test_missing_skl2onnx_is_named(monkeypatch):
