@@ -7,7 +7,8 @@
 The tables are those of `raw_datasets`, the models those of `raw_models`; every one is given the frame
 itself. 5-fold cross-validation (shuffled, seed 0), every model on the same folds, one thread per model,
 models in parallel processes. Recorded for each fold: R² on the left-out rows, and the CPU seconds of fit
-and predict. A model that fails ends the run: what was computed before it stays.
+and predict. RealMLP is left out beyond 1,000 training rows, as in `accuracy.py`. A model that fails ends
+the run: what was computed before it stays.
 
 Every result is a row of ``results/raw_tables.csv``, which only grows. A rerun computes what is missing:
 another version of a library (for our own model, any change of its source) or other data are another
@@ -32,6 +33,7 @@ from accuracy import KEY, N_FOLDS, RESULTS, append, folds, read
 from accuracy import SEED as FOLDS_SEED
 from critical_difference import friedman_p, mean_ranks, nemenyi_difference
 from joblib import Parallel, delayed
+from models import MAX_TRAINING_ROWS
 from raw_models import BOOSTERS, FACTORIES, OURS, SEED, raw_version
 from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
@@ -77,12 +79,16 @@ def compute(names: list[str], models: list[str], jobs: int) -> None:
     """Compute what is missing, model by model, recording each fold as it ends."""
     done = set(read(PATH)[[*KEY, "version"]].itertuples(index=False, name=None))
     cells = [(name, model, fold) for model in models for name in names for fold in range(N_FOLDS)]
-    tasks = [cell for cell in cells if key(*cell) not in done]
+    tasks = [cell for cell in cells if not _is_too_large(*cell[:2]) and key(*cell) not in done]
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs)
     for count, row in enumerate(parallel(delayed(run)(*task) for task in tasks), start=1):
         append(PATH, row)
         head = f"[{count}/{len(tasks)}] {row['dataset']} fold {row['fold']} {row['model']}"
         print(f"{head}: R² {row['r2']:.4f}, {row['fit_seconds']:.1f} s", flush=True)
+
+
+def _is_too_large(name: str, model: str) -> bool:
+    return len(load(name)[1]) * (N_FOLDS - 1) // N_FOLDS > MAX_TRAINING_ROWS.get(model, np.inf)
 
 
 def summary() -> str:
@@ -124,10 +130,11 @@ def _part(part: str, results: pd.DataFrame) -> list[str]:
     whole = every.dropna(axis=1)
     lines = [f"## {part.capitalize()}: {len(every)} tables", ""]
     if whole.shape[1] > 1:
-        lines += _overall(whole, cells["fit"].groupby("model").sum())
-    unfinished = [model for model in every if model not in whole]
-    if unfinished:
-        lines += [f"Not on all tables yet: {', '.join(unfinished)}.", ""]
+        lines += _overall(whole, cells["fit"])
+    for model in every.columns.difference(whole.columns, sort=False):
+        few = every[[*whole, model]].dropna()
+        lines += [f"Over the {len(few)} tables that {model} was run on: {', '.join(few.index)}.", ""]
+        lines += _overall(few, cells["fit"][cells.index.isin(few.index, level="dataset")])
     shape = cells.groupby("dataset")[["rows", "columns"]].first()
     lines += ["| table | rows | columns | " + " | ".join(every.columns) + " |"]
     lines += ["|---|--:|--:|" + "--:|" * every.shape[1]]
@@ -139,8 +146,9 @@ def _part(part: str, results: pd.DataFrame) -> list[str]:
     return [*lines, ""]
 
 
-def _overall(scores: pd.DataFrame, seconds: pd.Series) -> list[str]:
+def _overall(scores: pd.DataFrame, fit: pd.Series) -> list[str]:
     """One line per model: ranks, R², where it is furthest behind the boosters, seconds."""
+    seconds = fit.groupby("model").sum()
     peers = [model for model in scores if not model.startswith(OURS)]
     boosters = [model for model in BOOSTERS if model in scores]
     ranks = dict(zip(scores, mean_ranks(scores.to_numpy())))
