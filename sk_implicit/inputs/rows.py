@@ -40,7 +40,8 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | No
 
     An optimiser amplifies the rounding error of a sum that is taken in another order. From these rows
     training takes the same steps, to the bit, whether a row has weight 2 or is given twice, and in any
-    order of the rows.
+    order of the rows. The order is one of the inputs, and of the targets among rows whose inputs are equal,
+    so that targets in another unit come in the same order.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | No
     counts : (n,) array or None
         Those of them that may be counts of equal rows, before other factors; None for ``weights``.
     """
-    keys = [_digest(columns, values, y) for (columns, values), y in zip(_entries(X), Y)]
+    # negative zeros equal positive ones as numbers, if not as bytes
+    keys = [(_digest(columns, values), *y) for (columns, values), y in zip(_entries(X), Y.tolist())]
     place = {key: number for number, key in enumerate(sorted(set(keys)))}
     group = np.array([place[key] for key in keys])
     _, rows, given = np.unique(group, return_index=True, return_counts=True)
@@ -86,9 +88,8 @@ def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, copies: np.ndarray) 
     """
     if copies.max() == 1:
         return weights
-    nothing = np.empty(0)
-    is_count = _group_sizes([_digest(nothing, nothing, y) for y in Y]) > 1
-    inputs = [_digest(columns, values, nothing) for columns, values in _entries(X)]
+    is_count = _group_sizes([tuple(y) for y in Y.tolist()]) > 1
+    inputs = [_digest(columns, values) for columns, values in _entries(X)]
     if not _fills_half_of_a_table(X, len(set(inputs))):
         is_count &= _group_sizes(inputs) > 1
     return np.where(is_count, weights / copies, weights)
@@ -104,7 +105,7 @@ def _fills_half_of_a_table(X, n_distinct: int) -> bool:
     return True
 
 
-def _group_sizes(keys: list[bytes]) -> np.ndarray:
+def _group_sizes(keys: list[Any]) -> np.ndarray:
     """Return for every row how many rows have its key."""
     count = Counter(keys)
     return np.array([count[key] for key in keys])
@@ -123,7 +124,6 @@ def _entries(X):
             yield columns, row[columns]
 
 
-def _digest(columns: np.ndarray, values: np.ndarray, y: np.ndarray) -> bytes:
-    """Return 16 bytes that stand for a row and its targets."""
-    content = columns.astype(np.int64).tobytes() + values.tobytes() + (y + 0.0).tobytes()  # -0.0 is 0.0
-    return blake2b(content, digest_size=16).digest()
+def _digest(columns: np.ndarray, values: np.ndarray) -> bytes:
+    """Return 16 bytes that stand for the entries of a row."""
+    return blake2b(columns.astype(np.int64).tobytes() + values.tobytes(), digest_size=16).digest()
