@@ -422,14 +422,15 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Raises
         ------
         ValueError
-            If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``.
+            If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``, or was interrupted
+            before it knew its standard deviations.
         """
         X, model = self._rows_and_model(X)
         if return_std and model.posterior is None:
             raise ValueError(
                 "predict(X, return_std=True) needs what fit keeps with uncertainty=True; this "
-                f"{type(self).__name__} was fitted without it. Use set_params(uncertainty=True) and fit "
-                "again."
+                f"{type(self).__name__} was fitted without it, or interrupted before. Use "
+                "set_params(uncertainty=True) and fit again."
             )
         F = self._predictions(model, X)
         y = F.ravel() if self._flat_y else F

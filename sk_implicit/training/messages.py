@@ -27,6 +27,8 @@ class Thresholds:
     least_score, least_explained : float
         Least score of the linearised network from which training that explains less than such a share of it
         is reported.
+    nothing : float
+        Score up to which the linearised network has found nothing that holds on rows left out.
     """
 
     most_left: float = 0.5
@@ -34,6 +36,7 @@ class Thresholds:
     fine: float = 1e-4
     least_score: float = 0.1
     least_explained: float = 0.5
+    nothing: float = 1e-2
 
 
 _DEFAULT = Thresholds()
@@ -62,6 +65,12 @@ _MESSAGES = {
     ),
 }
 
+# What is said of an interrupt after training, after what there is to say of that.
+UNCERTAINTY_INTERRUPTED = (
+    "fit was interrupted before it knew its standard deviations; the network is kept, without them: "
+    "predict(X) works, predict(X, return_std=True) needs a fit that ends by itself."
+)
+
 # How to go on, with and without ``warm_start``.
 _AGAIN = {
     True: "call fit again, which continues from here",
@@ -81,6 +90,15 @@ _STUCK = (
     "explains {explained:.0%} of the loss of the start, where the network linearised there explains "
     "{score:.0%} on rows left out: only short steps lower the loss. Standardise the features if they are "
     "not, use relevance=None, or width=numpy.inf, which takes no such steps."
+)
+
+# The same where leave-one-out has found nothing to learn, and has chosen a penalty that allows for nothing.
+_NOTHING = (
+    "Training with solver={solver!r} came to rest after {n_iter} steps, at a loss of {loss:.3g}: on rows "
+    "left out, the network linearised at its start explains {score:.0%} of the loss of the start, so that "
+    "alpha='loo' chose alpha={alpha:.3g}, which keeps predictions next to constant. More rows may tell more "
+    "(early_stopping=True holds some out), and so may other features; a smaller alpha of your own fits "
+    "these rows closer, to what may be noise."
 )
 
 
@@ -106,7 +124,8 @@ def message(
     text = _MESSAGES.get(state.status)
     if state.status is TrainingStatus.CONVERGED and tol <= _DEFAULT.fine:
         if _falls_short(state, penalty):
-            text = _FALLS_SHORT
+            found = penalty.score is None or penalty.score > _DEFAULT.nothing
+            text = _FALLS_SHORT if found else _NOTHING
         elif _is_stuck(state, penalty, linear_promise):
             text = _STUCK
     if text is None:
@@ -117,7 +136,7 @@ def message(
         solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
         loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
         again=_AGAIN[warm_start], smaller=_smaller(solver, learning_rate), explained=_explained(state),
-        score=penalty.score,
+        score=None if penalty.score is None else max(penalty.score, 0.0), alpha=penalty.relative,
     )  # fmt: skip
 
 
