@@ -176,8 +176,8 @@ def _check_start(first, settings: Settings) -> None:
     raise ValueError(
         f"gamma={settings.gamma:g} is too large: the equilibrium of the random start was not found {of_rows} "
         f"(‖sA‖₂ = {first.contraction:.2f}; below 1 there is exactly one for every input, which a wide "
-        f"network has for gamma < 0.5; beyond gamma = {_LARGEST_GAMMA:.2f} a wide network has no stable one). "
-        "Use a smaller gamma."
+        f"network has for gamma < 0.5; beyond gamma = {_LARGEST_GAMMA:.2f} a wide network has no stable "
+        "one). Use a smaller gamma."
     )
 
 
