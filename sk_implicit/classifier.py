@@ -99,8 +99,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         that is more; with ``loss="log_loss"``, of an eighth of the start's loss. With early stopping, when
         the validation score does not rise by ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
-        Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel over the largest
-        curvature of the loss) and of "adam" ("auto" is 0.01).
+        Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel at the start over the
+        largest curvature of the loss, and is measured again where the loss rises) and of "adam" ("auto" is
+        0.01).
     batch_size : int or "auto", default="auto"
         Rows in a minibatch of "adam"; "auto" is min(200, n_samples).
     early_stopping : bool, default=False

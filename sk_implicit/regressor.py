@@ -106,8 +106,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         has measured, where that is more; with early stopping, when the validation score does not rise by
         ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
-        Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel) and of "adam"
-        ("auto" is 0.01).
+        Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel at the start, and is
+        measured again where the loss rises) and of "adam" ("auto" is 0.01).
     batch_size : int or "auto", default="auto"
         Rows in a minibatch of "adam"; "auto" is min(200, n_samples).
     early_stopping : bool, default=False
@@ -443,14 +443,15 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Raises
         ------
         ValueError
-            If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``.
+            If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``, or was interrupted
+            before it knew its standard deviations.
         """
         X, model = self._rows_and_model(X)
         if return_std and model.posterior is None:
             raise ValueError(
                 "predict(X, return_std=True) needs what fit keeps with uncertainty=True; this "
-                f"{type(self).__name__} was fitted without it. Use set_params(uncertainty=True) and fit "
-                "again."
+                f"{type(self).__name__} was fitted without it, or interrupted before. Use "
+                "set_params(uncertainty=True) and fit again."
             )
         F = self._predictions(model, X)
         y = F.ravel() if self._flat_y else F

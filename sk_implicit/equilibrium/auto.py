@@ -10,6 +10,10 @@ A row goes through, until it is solved,
 
 The contraction is measured on the row at hand. In cold starts of many rows to a tight tolerance, the
 first of these is left out if the size of the entries of A promises many sweeps.
+
+Where a row may have several equilibria, which one it gets must not depend on what came with it, nor on
+how it is asked for: unless a norm of sA below one is known, or the equation is linear, the stages are
+those of many rows, cold and tight, always.
 """
 
 from __future__ import annotations
@@ -61,7 +65,8 @@ class Auto:
 
     def __call__(self, problem: FixedPoint, Z: np.ndarray, options: BlockOptions) -> BlockResult:
         """Solve a block of rows."""
-        few = problem.n_sharing < self.few * problem.operator.m
+        one_solution = problem.active is not None or problem.norm_bound < 1
+        few = one_solution and problem.n_sharing < self.few * problem.operator.m
         sweeps = self.sweeps_of_few_rows if few else self.sweeps
         stages: list[Solver] = [
             ByCorrections("gauss_seidel", GaussSeidel(schedule=Schedule(patience=sweeps))),
@@ -69,7 +74,7 @@ class Auto:
             NewtonKrylov(),
             ByCorrections("gauss_seidel", GaussSeidel()),
         ]
-        promises_many = options.tol <= self.tight and problem.operator.relative_norm >= self.wide
-        if not (options.warm or few) and promises_many:
+        worth_it = options.tol <= self.tight and not (options.warm or few)
+        if (worth_it or not one_solution) and problem.operator.relative_norm >= self.wide:
             del stages[0]
         return in_turn(*stages)(problem, Z, options)

@@ -4,7 +4,7 @@ With D = 1[g > 0], g = z M + c (or D the mask of a linear problem), the step δ 
 
     δ − D ∘ (δ M) = F(z) − z,
 
-by GMRES in float32 over a block of rows at once: the operator is one product. The equation is
+by GMRES in float32, with a Krylov space for each row of a block: its operator is one product. The equation is
 piecewise linear, so that the last step, on the right pattern, is exact but for the accuracy of
 the linear solve. The residual along the step, F(z + tδ) − (z + tδ) with g(t) = g + t δ M, costs
 no further products, so the line search is free. Rows on which GMRES fails, as it must when the
@@ -18,12 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, gmres
 
 from .._numerics.norms import row_norms
 from .options import BlockOptions
 from .problem import FixedPoint
 from .result import OPEN, BlockResult, row_status
+from .row_gmres import solve_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class NewtonKrylov:
         Steps of GMRES between restarts, and how often it restarts. More solve harder systems before the
         dense factorisation, and take more memory and products where those fail all the same.
     linear_tol : float
-        Accuracy asked of GMRES for the block. A tighter one costs products that early steps, on a wrong
+        Accuracy asked of GMRES for a row. A tighter one costs products that early steps, on a wrong
         pattern, waste; a looser one takes more Newton steps.
     row_tol : float
         That of each row before it is solved densely. A smaller one factorises rows that would have got
@@ -133,18 +133,14 @@ class NewtonKrylov:
         D, right = active[chosen], r[chosen].astype(single)
         products = 0
 
-        def apply(v: np.ndarray) -> np.ndarray:
+        def apply(V: np.ndarray, rows: np.ndarray) -> np.ndarray:
             nonlocal products
-            products += 1
-            V = v.reshape(D.shape)
-            return (V - D * (V @ M)).ravel()
+            products += len(rows)
+            return V - D[rows] * (V @ M)
 
-        operator = LinearOperator((right.size, right.size), matvec=apply, dtype=single)
-        x, _ = gmres(
-            operator, right.ravel(), rtol=self.linear_tol, atol=0.0, restart=self.restart, maxiter=self.cycles
-        )
-        solution[chosen] = np.where(D, x.reshape(D.shape), r[chosen])
-        return solution, products * single.itemsize / 8 * chosen.size / len(r)
+        x = solve_rows(apply, right, tol=self.linear_tol, restart=self.restart, cycles=self.cycles)
+        solution[chosen] = np.where(D, x, r[chosen])
+        return solution, products * single.itemsize / 8 / len(r)
 
     def _line_search(self, mask, z, g, delta, w, step) -> np.ndarray:
         """Return for each row the first length that lowers ‖F(z) − z‖ enough.
@@ -152,7 +148,7 @@ class NewtonKrylov:
         Where none does, the full step: for a feed-forward network it is right for one more layer,
         whatever it does to the layers behind.
         """
-        length = np.zeros(len(z))
+        length = np.zeros(len(z), z.dtype)
         for t in 0.5 ** np.arange(self.halvings):
             left = np.flatnonzero(length == 0)
             if not left.size:

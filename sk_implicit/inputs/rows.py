@@ -38,7 +38,8 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | No
 
     An optimiser amplifies the rounding error of a sum that is taken in another order. From these rows
     training takes the same steps, to the bit, whether a row has weight 2 or is given twice, and in any
-    order of the rows.
+    order of the rows. The order is one of the inputs, and of the targets among rows whose inputs are equal,
+    so that targets in another unit come in the same order.
 
     Parameters
     ----------

@@ -11,7 +11,15 @@ import numpy as np
 
 from ..inputs.rows import DistinctRows
 from ..network import Network
-from ..training import SOLVERS, Objective, Progress, message, nothing_found, train
+from ..training import (
+    SOLVERS,
+    UNCERTAINTY_INTERRUPTED,
+    Objective,
+    Progress,
+    message,
+    nothing_found,
+    train,
+)
 from .network_model import NetworkModel
 from .scales import Scales
 from .settings import Listener, Settings, Task
@@ -157,7 +165,12 @@ def _fitted(
         contraction=contraction, warm_start=settings.warm_start, learning_rate=settings.learning_rate,
         linear_promise=objective.loss.linear_promise, nothing=nothing,
     )  # fmt: skip
-    posterior = _posterior(objective, state.best_theta, penalty.absolute) if settings.uncertainty else None
+    posterior = None
+    try:
+        if settings.uncertainty:
+            posterior = _posterior(objective, state.best_theta, penalty.absolute)
+    except KeyboardInterrupt:  # the network is there
+        warning = " ".join(filter(None, (warning, UNCERTAINTY_INTERRUPTED)))
     model = replace(model, network=network, posterior=posterior, squared_error=state.best_squared_error)
     return Fitted(model, facts, fit if settings.warm_start else None, warning)
 

@@ -9,6 +9,7 @@ from numbers import Integral
 
 import numpy as np
 
+from ..equilibrium import EquilibriumOptions
 from ..inputs.relevance import choose_inputs
 from ..inputs.rows import DistinctRows
 from ..network import Shape, draw_network, units
@@ -164,11 +165,20 @@ def _check_start(first, settings: Settings) -> None:
     tol = settings.equilibrium_tol
     tol = PREDICT_TOL[result.solution.dtype] if isinstance(tol, str) else tol
     missed = int(np.count_nonzero(missed_rows(result, tol)))
+    of_rows = f"for {missed} of {len(result.residual)} rows"
+    if first.contraction < 1:
+        raise ValueError(
+            f"The equilibrium of the random start was not reached {of_rows} to {tol:g}, in the "
+            f"{EquilibriumOptions().max_iter} iterations that equilibrium_solver="
+            f"{settings.equilibrium_solver!r} has at most. There is one for every input, for ‖sA‖₂ = "
+            f"{first.contraction:.4f} is below 1: use equilibrium_solver='auto' or 'newton_krylov', a larger "
+            "equilibrium_tol, or a smaller gamma."
+        )
     raise ValueError(
-        f"gamma={settings.gamma:g} is too large: the equilibrium of the random start was not found for "
-        f"{missed} of {len(result.residual)} rows (‖sA‖₂ = {first.contraction:.2f}; below 1 there is "
-        "exactly one for every input, which a wide network has for gamma < 0.5, and beyond "
-        f"gamma = {_LARGEST_GAMMA:.2f} there is no stable one). Use a smaller gamma."
+        f"gamma={settings.gamma:g} is too large: the equilibrium of the random start was not found {of_rows} "
+        f"(‖sA‖₂ = {first.contraction:.2f}; below 1 there is exactly one for every input, which a wide "
+        f"network has for gamma < 0.5; beyond gamma = {_LARGEST_GAMMA:.2f} a wide network has no stable "
+        "one). Use a smaller gamma."
     )
 
 

@@ -18,6 +18,7 @@ _CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
     "output_class_labels": [True, False],
     "nocl": [True, False],
+    "raw_scores": [True, False],
 }
 
 
@@ -35,8 +36,10 @@ def register() -> None:
     Notes
     -----
     Exported graphs compute in the precision of their input, float64 or float32. They hold predictions, and
-    classes with probabilities (options ``zipmap``, ``output_class_labels`` and ``nocl``); predictive standard
-    deviations stay in Python. A network of finite depth is a loop over its layers, whatever its weights.
+    classes with probabilities (options ``zipmap``, ``output_class_labels`` and ``nocl``) or, with the option
+    ``raw_scores``, with the decision function (for two classes, of both signs); predictive standard
+    deviations stay in Python. A network of finite depth is a loop over its layers, whatever its weights. The
+    least ``target_opset`` is 12.
 
     Equilibria are found by plain iterations. Where ``contraction_`` is below 1 (up to some 0.9997), every row
     gets as many as it needs. Elsewhere a row has 2000, and comes out as NaN if they are not enough; the class

@@ -54,7 +54,9 @@ def convert_classifier(scope, operator, container) -> None:
     labels = graph("Gather", graph.constant(classes, _label_type(classes)), chosen)
     graph.rename(labels, operator.outputs[0])
 
-    if model.loss == "log_loss":
+    if graph.option("raw_scores"):  # of two classes, both columns: that of the first is minus the other
+        P = F
+    elif model.loss == "log_loss":
         P = graph("Sigmoid", F) if two else graph("Softmax", F, axis=1)
     else:
         P = graph("Div", graph("Add", F, graph.constant(1.0)), graph.constant(2.0))

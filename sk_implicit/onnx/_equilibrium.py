@@ -180,6 +180,13 @@ class _Body:
         """Append a node."""
         self._nodes.append(self._node(op, inputs, output, **attributes))
 
+    def sum_rows(self, key: str, output: str) -> None:
+        """Append the sums of the rows, (n, 1)."""
+        if not self._graph.axes_are_inputs:
+            return self.add("ReduceSum", [key], output, axes=[1], keepdims=1)
+        self.constant(f"axis_{key}", [1], np.int64)
+        self.add("ReduceSum", [key, f"axis_{key}"], output, keepdims=1)
+
     def finish(self, *, moving: bool):
         """Return the body; it carries Z to "Z_on", "go" to "go_on" and, where asked for, "moving"."""
         from onnx import TensorProto, helper
@@ -220,13 +227,12 @@ def _equilibrium(graph: Graph, network: Network, Phi: str, loop: Loop) -> tuple[
         Phi = graph("Cast", Phi, to=graph.proto(loop.dtype))
     body = _Body(graph, network, Phi)
     body.constant("tol", loop.tol, loop.dtype)
-    body.constant("axis", [1], np.int64)
     body.constant("zero", 0, np.int64)
     body.add("Relu", ["G"], "new")
     body.add("Sub", ["new", "Z"], "move")
     body.add("Abs", ["move"], "distances")
-    body.add("ReduceSum", ["distances", "axis"], "distance", keepdims=1)
-    body.add("ReduceSum", ["new", "axis"], "size", keepdims=1)
+    body.sum_rows("distances", "distance")
+    body.sum_rows("new", "size")
     body.add("Mul", ["size", "tol"], "least")
     # a row that moved by no more than that, or is NaN, stays as it is from now on
     body.add("Greater", ["distance", "least"], "far")

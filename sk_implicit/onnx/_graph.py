@@ -7,6 +7,11 @@ import numpy as np
 from ..inputs.scaling import InputScaling
 from ..inputs.table import Table
 
+# Least version of ONNX's operators that has all of those in use, for both precisions.
+LEAST_OPSET = 12
+# From it on, the axes of a sum are an input of it.
+_AXES_ARE_INPUTS = 13
+
 
 class Graph:
     """Nodes and constants of one operator; a call appends a node and returns its output's name.
@@ -17,6 +22,11 @@ class Graph:
         What skl2onnx hands to a converter.
     dtype : numpy dtype or None
         Precision of real constants; None is that of the operator's input, float32 unless it is float64.
+
+    Raises
+    ------
+    ValueError
+        If the graph is to be of a version of ONNX that lacks what it needs.
     """
 
     def __init__(self, scope, operator, container, dtype=None):
@@ -26,6 +36,12 @@ class Graph:
         self.input = operator.inputs[0].full_name
         double = isinstance(operator.inputs[0].type, DoubleTensorType)
         self.dtype = np.dtype(dtype or (np.float64 if double else np.float32))
+        if container.target_opset < LEAST_OPSET:
+            raise ValueError(
+                f"{type(operator.raw_operator).__name__} needs target_opset >= {LEAST_OPSET}; got "
+                f"{container.target_opset}, which lacks operators that its graph is made of. Export with "
+                f"target_opset={LEAST_OPSET} or more, or leave it out."
+            )
 
     def in_precision(self, dtype) -> Graph:
         """Return the same graph, with real constants of this type."""
@@ -73,7 +89,18 @@ class Graph:
 
     def sum_rows(self, X: str) -> str:
         """Return the sums of the rows, (n, 1)."""
-        return self("ReduceSum", X, self.constant([1], np.int64), keepdims=1)
+        if self.axes_are_inputs:
+            return self("ReduceSum", X, self.constant([1], np.int64), keepdims=1)
+        return self("ReduceSum", X, axes=[1], keepdims=1)
+
+    @property
+    def axes_are_inputs(self) -> bool:
+        """Whether a sum gets its axes as an input, rather than an attribute."""
+        return self._container.target_opset >= _AXES_ARE_INPUTS
+
+    def option(self, name: str) -> bool:
+        """Whether an option that is off by default was asked for, by the user or by a meta-estimator."""
+        return bool(self._container.get_options(self._operator.raw_operator, {name: False})[name])
 
     def within(self, X: str, limits: np.ndarray | None) -> str:
         """Return columns that are kept within limits, (2, d), where there are some."""

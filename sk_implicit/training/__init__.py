@@ -7,7 +7,7 @@ from .driver import NoStep, Solver, train
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .lm import LevenbergMarquardt
-from .messages import message, nothing_found
+from .messages import UNCERTAINTY_INTERRUPTED, message, nothing_found
 from .objective import Objective
 from .records import History, Progress, TrainingState, TrainingStatus
 
@@ -21,6 +21,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
 
 __all__ = [
     "SOLVERS",
+    "UNCERTAINTY_INTERRUPTED",
     "History",
     "NoStep",
     "Objective",

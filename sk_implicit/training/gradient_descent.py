@@ -3,12 +3,15 @@ r"""Full-batch gradient descent on all weights: the algorithm of the paper.
 θ ← θ − η ∇, with the gradient of Σ w ℓ(y, f) + ½ a ‖θ − θ₀‖² and a fixed step η. Where the curvature of
 the loss is at most b (1 for the squared error ½ ‖y − f‖²), every η < 2/(b λ_max(S) + a), S = √W K √W,
 converges on the linearised network; "auto" takes η = 1/(b λ_max(S) + a) at the start, by Lanczos on
-products with J and Jᵀ, and keeps it.
+products with J and Jᵀ, and keeps it while it is safe. The kernel K moves with the weights, which the theorem
+keeps near their start by a large width; in narrow networks it may outgrow twice its first norm, and the loss
+then rises. When that happens "auto" measures λ_max again, where it happens, and goes on from the best point
+with the η of that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -22,14 +25,32 @@ from .records import TrainingStatus
 
 # A loss this many times that of the start means divergence: there is no way back at a fixed step.
 _DIVERGED = 1e4
+# A loss above the best one by this share of it has risen; less may be the tolerance of the equilibria.
+_RISEN = 1e-3
+# A step found by "auto" is replaced by one below this share of it. Instability means a share below a half.
+_SHORTER = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class GDState:
-    """The step η, fixed at the start, and the ``learning_rate`` it was asked for by."""
+    """The step η, the ``learning_rate`` it was asked for by and, with "auto", the best point so far.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The step η.
+    asked : float or str
+        The parameter.
+    best : (n_weights,) array or None
+        Weights of the least loss since the step was chosen.
+    best_value : float
+        That loss.
+    """
 
     learning_rate: float
     asked: float | str
+    best: np.ndarray | None = None
+    best_value: float = np.inf
 
 
 class GradientDescent:
@@ -38,7 +59,7 @@ class GradientDescent:
     Parameters
     ----------
     learning_rate : float or "auto"
-        The step η on the summed objective.
+        The step η on the summed objective; "auto" shortens it where the loss rises for its sake.
     """
 
     monotone = False
@@ -52,8 +73,7 @@ class GradientDescent:
         """Fix the step."""
         if self.learning_rate != "auto":
             return GDState(float(self.learning_rate), self.learning_rate)
-        curvature = largest_curvature(objective, point) + objective.penalty
-        return GDState(1.0 / curvature if curvature > 0 else 1.0, "auto")
+        return GDState(_safe_step(objective, point), "auto", point.network.theta, point.value)
 
     def step(self, objective: Objective, point: Point, state: GDState):
         """Take one step along the negative gradient."""
@@ -69,9 +89,40 @@ class GradientDescent:
         check_range(gradient)
         new = evaluate_projected(objective, gradient, point, Z0=self._equilibria.start())
         self._equilibria.add(new.layers.Z)
-        if has_diverged(objective, new):
+        diverged = has_diverged(objective, new)
+        if state.best is not None:
+            if diverged or new.value > (1 + _RISEN) * state.best_value:
+                new, state = self._shorten(objective, point, new, state, diverged)
+            elif new.value < state.best_value:
+                state = replace(state, best=new.network.theta, best_value=new.value)
+        elif diverged:
             raise NoStep(TrainingStatus.DIVERGED)
         return new, state, state.learning_rate
+
+    def _shorten(
+        self, objective: Objective, point: Point, new: Point, state: GDState, diverged: bool
+    ) -> tuple[Point, GDState]:
+        """Return the best point, and the state with a shorter step, where the last one was too long.
+
+        Else the new point, from which on a rise is measured.
+        """
+        assert state.best is not None
+        step = _safe_step(objective, point if diverged else new)
+        if diverged:  # perhaps the kernel has grown on the way only
+            step = min(step, 0.5 * state.learning_rate)
+        if not step < _SHORTER * state.learning_rate:
+            return new, replace(state, best=new.network.theta, best_value=new.value)
+        best = objective.evaluate(state.best, near=point)
+        if not objective.admits(best):
+            raise NoStep(TrainingStatus.DIVERGED)
+        self._equilibria, self._adjoints = LinearExtrapolation(), LinearExtrapolation()
+        return best, replace(state, learning_rate=step)
+
+
+def _safe_step(objective: Objective, point: Point) -> float:
+    """Return 1/(b λ_max(S) + a) at a point."""
+    curvature = largest_curvature(objective, point) + objective.penalty
+    return 1.0 / curvature if curvature > 0 else 1.0
 
 
 def evaluate_projected(

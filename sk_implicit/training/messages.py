@@ -29,6 +29,8 @@ class Thresholds:
         is reported.
     least_score_of_a_constant, constant : float
         The same least score, and share of the start's loss, for training that explains next to nothing.
+    nothing : float
+        Score up to which the linearised network has found next to nothing that holds on rows left out.
     """
 
     most_left: float = 0.5
@@ -38,6 +40,7 @@ class Thresholds:
     least_explained: float = 0.5
     least_score_of_a_constant: float = 0.01
     constant: float = 1e-3
+    nothing: float = 1e-2
 
 
 _DEFAULT = Thresholds()
@@ -66,6 +69,12 @@ _MESSAGES = {
     ),
 }
 
+# What is said of an interrupt after training, after what there is to say of that.
+UNCERTAINTY_INTERRUPTED = (
+    "fit was interrupted before it knew its standard deviations; the network is kept, without them: "
+    "predict(X) works, predict(X, return_std=True) needs a fit that ends by itself."
+)
+
 # How to go on, with and without ``warm_start``.
 _AGAIN = {
     True: "call fit again, which continues from here",
@@ -90,11 +99,11 @@ _STUCK = (
 _AT_REST = (TrainingStatus.CONVERGED, TrainingStatus.STALLED, TrainingStatus.EARLY_STOPPED)
 # What is said where leave-one-out has nothing to choose a penalty by, at any width.
 _NOTHING = (
-    "Nothing was found in the features that foretells the targets: leave-one-out explains {score:.2%} of the "
+    "Nothing was found in the features that foretells the targets: leave-one-out explains {score:.0%} of the "
     "loss of a constant, at its best penalty (alpha_={alpha:.3g}), so that this model is next to a constant, "
-    "or no better than one on other rows. Standardise the features if they are not (StandardScaler), and see "
-    "that the rows of X and y belong together. A target that changes faster than the rows lie apart needs "
-    "more rows, or other features; a number for alpha follows it on these rows all the same."
+    "or no better than one on other rows. More rows may tell more (early_stopping=True holds some out), and so "
+    "may other features; see that the rows of X and y belong together. A smaller number for alpha follows these "
+    "rows more closely, with what may be noise."
 )
 
 
@@ -110,11 +119,11 @@ def nothing_found(penalty: Penalty, Y: np.ndarray) -> str | None:
     Y : (n, k) array
         Targets on the user's scale: constant ones, up to rounding, have nothing to be found.
     """
-    if penalty.score is None or penalty.score > 0:
+    if penalty.score is None or penalty.score > 1e-9:  # rounding of a score of 0
         return None
     with np.errstate(over="ignore"):  # the range of targets of 1e308
         varies = np.ptp(Y, axis=0) > 20 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
-    return _NOTHING.format(score=penalty.score, alpha=penalty.relative) if varies.any() else None
+    return _NOTHING.format(score=max(penalty.score, 0.0), alpha=penalty.relative) if varies.any() else None
 
 
 def message(
@@ -144,7 +153,8 @@ def message(
     text = _MESSAGES.get(state.status)
     if state.status is TrainingStatus.CONVERGED and tol <= _DEFAULT.fine:
         if _falls_short(state, penalty):
-            text = _FALLS_SHORT
+            found = penalty.score is None or penalty.score > _DEFAULT.nothing
+            text = _FALLS_SHORT if found else _NOTHING
         elif _is_stuck(state, penalty, linear_promise):
             text = _STUCK
     if text is None:
@@ -155,7 +165,7 @@ def message(
         solver=solver, max_iter=max_iter, tol=tol, contraction=contraction, n_iter=history.n_iter,
         loss=state.best_loss, change=history.last_change / before, left=shortfall(state),
         again=_AGAIN[warm_start], smaller=_smaller(solver, learning_rate), explained=_explained(state),
-        score=penalty.score,
+        score=None if penalty.score is None else max(penalty.score, 0.0), alpha=penalty.relative,
     )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """Input that is wrong, extreme or degenerate: a result that makes sense, or an error in words."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -293,6 +296,49 @@ def test_gamma_too_large_names_cause_and_remedy(gamma):
     )
     assert "of 40 rows" in message
     assert message.endswith("Use a smaller gamma.")
+
+
+def test_an_equilibrium_that_a_solver_has_no_time_for_is_no_fault_of_gamma():
+    """One unit that turns itself on contracts by 0.99, for which Picard needs some 2,300 iterations."""
+    X, y = regression()
+    settings = {"gamma": 0.99, "width": 1, "init": "bernoulli", "max_iter": 1}
+    with pytest.raises(ValueError) as caught:
+        fit(X, y, equilibrium_solver="picard", **settings)
+    message = str(caught.value)
+    assert re.match(r"The equilibrium of the random start was not reached for \d+ of 40 rows", message)
+    assert "in the 500 iterations that equilibrium_solver='picard' has at most" in message
+    assert "too large" not in message and "‖sA‖₂ = 0.9900 is below 1" in message
+    for solver in ("auto", "newton_krylov"):  # as it says
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            assert fit(X, y, equilibrium_solver=solver, **settings).contraction_ < 1
+
+
+def test_beyond_the_largest_gamma_narrow_networks_may_have_equilibria():
+    """So the message speaks of wide ones."""
+    X, y = regression()
+    found = set()
+    for seed in range(8):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                ImplicitReLURegressor(width=5, gamma=1.45, max_iter=1, random_state=seed).fit(X, y)
+            found.add(True)
+        except ValueError as error:
+            assert "a wide network has no stable one" in str(error)
+            found.add(False)
+    assert found == {True, False}
+
+
+def test_a_fit_to_which_leave_one_out_finds_nothing_is_told_what_helps():
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((18, 3)), rng.standard_normal(18)
+    with pytest.warns(ConvergenceWarning, match=r"Nothing was found") as caught:
+        model = ImplicitReLURegressor(width=50, early_stopping=True, random_state=0).fit(X, y)
+    message = str(caught[0].message)
+    assert model.alpha_ > 100 and model.loo_score_ < 0.01
+    assert "explains 0% of the loss" in message and "More rows may tell more (early_stopping=True" in message
+    assert "andardise" not in message and "larger alpha" not in message
 
 
 @pytest.mark.parametrize("solver", ["gd", "adam"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from sk_implicit.equilibrium import (
     BlockOptions,
@@ -10,6 +11,7 @@ from sk_implicit.equilibrium import (
     register,
     solve,
     solve_adjoint,
+    solve_tangent,
     solver_names,
     unregister,
 )
@@ -22,7 +24,8 @@ from sk_implicit.equilibrium.picard import GaussSeidel, GaussSeidelSweep, Picard
 from sk_implicit.equilibrium.problem import FixedPoint
 from sk_implicit.equilibrium.refinement import RefinementSettings
 from sk_implicit.equilibrium.registry import solver_named
-from sk_implicit.equilibrium.stages import ByCorrections
+from sk_implicit.equilibrium.row_gmres import solve_rows
+from sk_implicit.equilibrium.stages import ByCorrections, in_turn
 from sk_implicit.equilibrium.sweeps import Schedule
 from sk_implicit.equilibrium.symmetric import halved
 
@@ -68,24 +71,86 @@ def test_past_the_reach_of_picard(solver):
     picard = solve(A, Phi, gamma=1.2, solver="picard", max_iter=500)
     assert picard.status is Status.MAX_ITER
     result = solve(A, Phi, gamma=1.2, solver=solver, max_iter=500)
-    assert result.converged and (solver if solver != "auto" else "gauss_seidel") in result.solver
+    assert result.converged and (solver if solver != "auto" else "modulus") in result.solver
     assert relative_residual(A, Phi, 1.2, result.solution).max() <= 1.001e-8
 
 
-@pytest.mark.parametrize(
-    ("gamma", "rows", "warm", "expected"),
-    [
-        (0.4, 200, False, "gauss_seidel"),
-        (1.1, 200, False, "modulus"),  # promised by the size of A's entries
-        (1.1, 200, True, "gauss_seidel+modulus"),  # found on the way
-        (1.1, 4, False, "gauss_seidel"),  # too few rows for the inverse
-    ],
-)
-def test_auto_takes_what_pays(gamma, rows, warm, expected):
+@pytest.mark.parametrize("rows", [1, 4, 200])
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("tol", [1e-10, 1e-3])
+@pytest.mark.parametrize(("gamma", "expected"), [(0.4, "gauss_seidel"), (1.1, "modulus")])
+def test_auto_takes_the_same_way_however_it_is_asked(gamma, expected, tol, warm, rows):
     A, Phi = gaussian_problem(200, 200)
     Z0 = np.ones((rows, 200)) if warm else None
-    result = solve(A, Phi[:rows], gamma=gamma, Z0=Z0)
+    result = solve(A, Phi[:rows], gamma=gamma, Z0=Z0, tol=tol)
     assert result.converged and result.solver == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "warm", "expected"),
+    [
+        (200, False, "modulus"),  # promised by the size of A's entries
+        (200, True, "gauss_seidel"),  # sweeps are tried first
+        (4, False, "gauss_seidel"),  # too few rows for the inverse
+    ],
+)
+@pytest.mark.parametrize("linear", [True, False])
+def test_auto_takes_what_pays_where_there_is_one_solution(linear, rows, warm, expected):
+    A, Phi = gaussian_problem(200, 200)
+    A = np.linalg.qr(A)[0] * np.sqrt(200)  # ‖sA‖₂ = γ
+    Z0 = np.ones((rows, 200)) if warm else None
+    if linear:
+        result = solve_tangent(A, Phi[:rows], Phi[:rows] > 1, gamma=0.8, Z0=Z0)
+    else:
+        result = solve(A, Phi[:rows], gamma=0.8, Z0=Z0, norm_bound=0.8)
+    assert result.converged and result.solver == expected
+
+
+def test_rows_get_the_same_of_several_equilibria_alone_and_in_any_company():
+    """Where nothing contracts, the way to an equilibrium decides which it is."""
+    sweeps_first = in_turn(
+        ByCorrections("gauss_seidel", GaussSeidel(schedule=Schedule(patience=128))), solver_named("auto")
+    )
+    apart = others = 0
+    register("sweeps_first", sweeps_first)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        A, Phi = rng.standard_normal((40, 40)), np.maximum(rng.standard_normal((60, 40)), 0) / 40**0.5
+
+        def found(step, solver="auto", A=A, Phi=Phi):
+            parts = [
+                solve(A, Phi[i : i + step], gamma=1.4, tol=1e-10, solver=solver) for i in range(0, 60, step)
+            ]
+            Z = np.concatenate([part.solution for part in parts])
+            Z[np.concatenate([part.residual for part in parts]) > 1e-10] = np.nan
+            return Z
+
+        together = found(60)
+        for step in (1, 3):
+            apart += np.sum(np.linalg.norm(found(step) - together, axis=1) > 1e-6)
+        others += np.sum(np.linalg.norm(found(60, "sweeps_first") - together, axis=1) > 1e-6)
+    unregister("sweeps_first")
+    assert apart == 0 and others > 0  # there are several
+
+
+def test_rows_share_no_krylov_space():
+    """Rows of GMRES against dense solves, with companions that converge at once and never."""
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((8, 20, 20)) / 20**0.5 * np.linspace(0, 2, 8)[:, None, None]
+    right = rng.standard_normal((8, 20))
+
+    def apply(V, rows):
+        return V - np.einsum("bij,bj->bi", B[rows], V)
+
+    X = solve_rows(apply, right, tol=1e-10, restart=20, cycles=2)
+    expected = np.linalg.solve(np.eye(20) - B, right[:, :, None])[:, :, 0]
+    assert_allclose(X, expected, rtol=1e-8, atol=1e-8)
+    loose = solve_rows(apply, right, tol=1e-3, restart=8, cycles=3)
+    for i in range(8):
+        alone = solve_rows(lambda V, _, i=i: V - V @ B[i].T, right[i : i + 1], tol=1e-3, restart=8, cycles=3)
+        assert_allclose(loose[i], alone[0], rtol=1e-9, atol=1e-12)
+    assert_allclose(X[0], right[0], rtol=1e-14)  # of one step
+    assert np.all(solve_rows(apply, 0 * right, tol=1e-3, restart=8, cycles=2) == 0)
 
 
 @pytest.mark.parametrize("solver", ["auto", "newton_krylov"])

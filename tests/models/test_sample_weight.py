@@ -95,6 +95,24 @@ def test_distinct_rows_keep_every_row_and_its_weight(n, d, k, kind, dtype, seed)
     again = distinct_rows(X[shuffled], Y[shuffled], weights[shuffled])
     assert_array_equal(again[0], X1)
     assert_array_equal(again[1], Y1)
+    # and for any unit of the targets
+    scaled = distinct_rows(X, 4 * Y, weights)
+    assert_array_equal(scaled[0], X1)
+    assert_array_equal(scaled[1], 4 * Y1)
+
+
+@pytest.mark.parametrize("width", [10, np.inf])
+def test_the_unit_of_targets_decides_nothing_where_the_kernel_is_singular(width):
+    """Without a penalty, rows that next to coincide have the order of the rows decide on the last digits."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((40, 2))
+    X[20:] = X[:20] + 1e-9
+    y = np.sin(X[:, 0]) + rng.standard_normal(40)
+    one, four = (
+        fit(X, factor * y, width=width, alpha=0.0, max_iter=5, relevance=None, clip=False).predict(X + 0.1)
+        for factor in (1, 4)
+    )
+    assert_array_equal(4 * one, four)
 
 
 def test_weights_count_in_proportion_only_where_alpha_is_zero():
@@ -324,3 +342,4 @@ def test_weights_beyond_all_numbers_are_refused(extreme):
 def test_minus_zero_is_zero():
     X = np.ones((2, 1))
     assert len(distinct_rows(X, np.array([[0.0], [-0.0]]), np.ones(2))[0]) == 1
+    assert len(distinct_rows(np.array([[0.0, 1.0], [-0.0, 1.0]]), np.ones((2, 1)), np.ones(2))[0]) == 1

@@ -7,10 +7,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import regression
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit._estimator.callbacks import FitWatch
+from sk_implicit.models import finite_width, infinite_width
 from sk_implicit.training import SOLVERS
 from sk_implicit.training.lm import shortfall
 
@@ -62,6 +63,48 @@ def test_interrupted_fit_warns_keeps_the_best_and_continues(solver, monkeypatch)
     model.set_params(max_iter=3).fit(X, y)
     whole = make(solver=solver, max_iter=5).fit(X, y)
     assert_allclose(model.predict(X), whole.predict(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_an_interrupt_after_training_leaves_the_network_without_standard_deviations(warm_start, monkeypatch):
+    X, y = regression()
+    settings = {"warm_start": warm_start, "max_iter": 3, "uncertainty": True}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    model = make(**settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(finite_width, "tangent_posterior", interrupt)
+        with pytest.warns(ConvergenceWarning, match="interrupted before it knew its standard deviations"):
+            model.fit(X, y)
+    whole = make(**settings).fit(X, y)
+    assert_array_equal(model.predict(X), whole.predict(X))
+    assert model.n_iter_ == whole.n_iter_ and not hasattr(model, "noise_std_")
+    with pytest.raises(ValueError, match="fitted without it, or interrupted before"):
+        model.predict(X, return_std=True)
+    assert np.isfinite(model.fit(X, y).predict(X, return_std=True)[1]).all()
+
+
+@pytest.mark.parametrize("where", ["solve_limit", "limit_posterior", "choose_inputs"])
+def test_an_interrupt_at_infinite_width_leaves_the_earlier_fit(where, monkeypatch):
+    X, y = regression()
+    model = make(width=np.inf, uncertainty=True).fit(X, y)
+    before = model.predict(X, return_std=True)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(infinite_width, where, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, -2 * y)
+        fresh = make(width=np.inf, uncertainty=True)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.fit(X, y)
+    assert_array_equal(model.predict(X, return_std=True), before)
+    with pytest.raises(NotFittedError):
+        fresh.predict(X)
 
 
 def test_without_warm_start_every_fit_begins_anew():

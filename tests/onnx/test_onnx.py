@@ -8,9 +8,21 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_matrix
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -39,10 +51,10 @@ def small(**settings):
     return ImplicitReLURegressor(**({"width": 40, "max_iter": 4, "random_state": 0} | settings))
 
 
-def run(model, X, **options):
+def run(model, X, *, target_opset=None, **options):
     """Export for the precision of X and run on it; all outputs."""
     options = {id(model): options} if options else None
-    exported = skl2onnx.to_onnx(model, X[:1], options=options)
+    exported = skl2onnx.to_onnx(model, X[:1], options=options, target_opset=target_opset)
     session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
     return lambda X: session.run(None, {"X": X})
 
@@ -199,6 +211,140 @@ def test_column_transformer_on_a_data_frame(dtype):
         feed = {name: part[[name]].to_numpy(dtype) for name in ("length", "mass")}
         feed["site"] = part[["site"]].to_numpy(object)
         assert_close(session.run(None, feed)[0], model.predict(part), dtype)
+
+
+WIDTHS = pytest.mark.parametrize("width", [20, np.inf])
+
+
+def classified(n_classes):
+    """Return classes 3, 4, … of all rows."""
+    return 3 + np.digitize(TARGET, np.quantile(TARGET, np.linspace(0, 1, n_classes + 1)[1:-1]))
+
+
+@both_precisions
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+@WIDTHS
+def test_raw_scores(width, loss, n_classes, dtype):
+    y = classified(n_classes)
+    model = ImplicitReLUClassifier(width, loss=loss, max_iter=2, random_state=0).fit(ROWS[:150], y[:150])
+    X = ROWS.astype(dtype)
+    expected = model.decision_function(X)
+    if n_classes == 2:
+        expected = np.column_stack([-expected, expected])
+    assert_close(run(model, X, zipmap=False, raw_scores=True)(X)[1], expected, dtype)
+    assert_close(np.column_stack(run(model, X, zipmap="columns", raw_scores=True)(X)[1:]), expected, dtype)
+    assert_close(run(model, X, zipmap=False, raw_scores=False)(X)[1], model.predict_proba(X), dtype)
+
+
+LOGISTIC = LogisticRegression(max_iter=1000)
+# Each as a function of the classifier within it.
+CLASSIFIERS = {
+    "calibrated": lambda model: CalibratedClassifierCV(model, cv=2),
+    "soft votes": lambda model: VotingClassifier(
+        [("a", model), ("b", LOGISTIC)], voting="soft", flatten_transform=False
+    ),
+    "hard votes": lambda model: VotingClassifier(
+        [("a", model), ("b", LOGISTIC), ("c", LogisticRegression(C=0.01))],
+        flatten_transform=False,
+    ),
+    "stacked": lambda model: StackingClassifier([("a", model), ("b", LOGISTIC)], cv=2),
+    "stacked scores": lambda model: StackingClassifier(
+        [("a", model), ("b", LOGISTIC)], LOGISTIC, cv=2, stack_method="decision_function"
+    ),
+    "last of a stack": lambda model: StackingClassifier([("a", LOGISTIC)], model, cv=2),
+    "bagged": lambda model: BaggingClassifier(model, 2, max_features=0.75, random_state=0),
+    "one against the rest": OneVsRestClassifier,
+    "one against one": OneVsOneClassifier,
+    "search": lambda model: GridSearchCV(model, {"gamma": [0.2]}, cv=2),
+    "pipeline": lambda model: make_pipeline(
+        make_column_transformer((StandardScaler(), [1, 2]), remainder="passthrough"), model
+    ),
+}
+
+
+# The scores of two classes, two columns of any classifier, are more than ONNX Runtime finds weights for.
+@pytest.mark.parametrize(
+    ("name", "n_classes"),
+    [(name, n) for name in CLASSIFIERS for n in (2, 5) if (name, n) != ("stacked scores", 2)],
+)
+@WIDTHS
+def test_classifiers_within_others(width, name, n_classes):
+    y = classified(n_classes)
+    model = CLASSIFIERS[name](ImplicitReLUClassifier(width, max_iter=2, random_state=0))
+    model.fit(ROWS[:150], y[:150])
+    found, P, *_ = run(model, ROWS, zipmap=False)(ROWS)
+    if name == "one against one":  # of any classifier, the codes of the classes
+        found = model.classes_[found.ravel()]
+    assert np.mean(found == model.predict(ROWS)) > 0.998
+    if hasattr(model, "predict_proba"):
+        assert_close(P, model.predict_proba(ROWS), np.float64)
+    elif hasattr(model, "decision_function"):
+        assert_close(P if n_classes > 2 else P[:, 1], model.decision_function(ROWS), np.float64)
+
+
+@WIDTHS
+def test_isotonic_calibration_is_within_a_step(width):
+    """skl2onnx takes the nearest of the steps where scikit-learn interpolates."""
+    y = classified(2)
+    model = CalibratedClassifierCV(
+        ImplicitReLUClassifier(width, max_iter=2, random_state=0), method="isotonic", cv=2
+    ).fit(ROWS[:150], y[:150])
+    _, P = run(model, ROWS, zipmap=False)(ROWS)
+    expected = []
+    for part in model.calibrated_classifiers_:
+        (calibrator,), scores = part.calibrators, part.estimator.decision_function(ROWS)
+        steps = calibrator.X_thresholds_
+        clipped = np.clip(scores, calibrator.X_min_, calibrator.X_max_)
+        expected.append(calibrator.y_thresholds_[np.abs(clipped[:, None] - steps).argmin(axis=1)])
+    apart = np.abs(P[:, 1] - np.mean(expected, axis=0))
+    assert np.mean(apart < 1e-6) > 0.99  # what is half way between two steps goes to either
+
+
+@WIDTHS
+def test_several_outputs_of_classifiers(width):
+    Y = np.column_stack([classified(2), ROWS[:, 0] > 0])
+    model = MultiOutputClassifier(ImplicitReLUClassifier(width, max_iter=2, random_state=0))
+    found, P = run(model.fit(ROWS[:150], Y[:150]), ROWS, zipmap=False)(ROWS)
+    assert_array_equal(found, model.predict(ROWS))
+    for part, expected in zip(P, model.predict_proba(ROWS), strict=True):
+        assert_close(part, expected, np.float64)
+
+
+REGRESSORS = {
+    "votes": lambda model: VotingRegressor([("a", model), ("b", Ridge())]),
+    "stacked": lambda model: StackingRegressor([("a", model), ("b", Ridge())], cv=2, passthrough=True),
+    "last of a stack": lambda model: StackingRegressor([("a", Ridge()), ("b", Ridge(10))], model, cv=2),
+    "bagged": lambda model: BaggingRegressor(model, 2, max_features=0.75, random_state=0),
+    "several outputs": MultiOutputRegressor,
+    "against the rest": OneVsRestClassifier,
+}
+
+
+@both_precisions
+@pytest.mark.parametrize("name", list(REGRESSORS))
+@WIDTHS
+def test_regressors_within_others(width, name, dtype):
+    model = REGRESSORS[name](small(width=width, max_iter=2))
+    if name == "against the rest":
+        model.fit(ROWS[:150], classified(3)[:150])
+        X = ROWS.astype(dtype)
+        assert np.mean(run(model, X, zipmap=False)(X)[0] == model.predict(X)) > 0.998
+        return
+    Y = np.column_stack([TARGET, ROWS[:, 2]]) if name == "several outputs" else TARGET
+    assert_regressor_agrees(model.fit(ROWS[:150], Y[:150]), dtype)
+
+
+@both_precisions
+@pytest.mark.parametrize("settings", [{}, {"depth": 3}, {"width": np.inf}], ids=str)
+def test_versions_of_onnx(settings, dtype):
+    """From the oldest that has all of the operators on; those before are refused by name."""
+    model = small(max_iter=2, relevance="auto", clip=True, **settings).fit(ROWS[:150], TARGET[:150])
+    X = ROWS.astype(dtype)
+    for version in (12, 13, 18):
+        assert_close(run(model, X, target_opset=version)(X)[0], model.predict(X), dtype)
+    with pytest.raises(ValueError, match=r"ImplicitReLURegressor needs target_opset >= 12; got 11"):
+        run(model, X, target_opset=11)
 
 
 def test_perceptron():

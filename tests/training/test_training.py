@@ -2,14 +2,16 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import objective, run, training_solver
 
+from sk_implicit.network import Shape, draw_network
 from sk_implicit.network.tangent import joint_kernel
-from sk_implicit.training import SOLVERS, NoStep, TrainingStatus, train
+from sk_implicit.training import SOLVERS, NoStep, Objective, TrainingStatus, train
 from sk_implicit.training.adam import Adam
 from sk_implicit.training.gradient_descent import largest_curvature
 from sk_implicit.training.objective import Accuracy, Point
@@ -316,6 +318,42 @@ def test_shuffling_leaves_the_callers_generator_alone():
 def test_learning_rate_is_taken_as_given(name):
     state = run(objective(), name, learning_rate=1e-4, max_iter=3)
     assert state.history.step_size[1:] == [1e-4] * 3
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_automatic_step_of_gradient_descent_follows_a_kernel_that_outgrows_it(seed):
+    """Narrow and without a penalty: the curvature doubles on the way, where a fixed step diverges."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((50, 3))
+    Y = np.sin(2 * X[:, :1]) + X[:, 1:2] * X[:, 2:]
+    goal = Objective(
+        np.column_stack([X, np.ones(50)]) / 2,
+        (Y - Y.mean()) / Y.std(),
+        np.ones(50),
+        draw_network(Shape(20, 4, 1), 0.4, np.random.RandomState(seed)),
+    )
+    fixed = run(goal, "gd", max_iter=250, tol=0.0, learning_rate=1 / largest_curvature(goal, goal.first))
+    assert np.max(np.diff(fixed.history.loss)) > 1e-4
+    state = run(goal, "gd", max_iter=250, tol=0.0)
+    steps = np.array(state.history.step_size[1:])
+    assert state.status is TrainingStatus.MAX_ITER and state.history.loss[-1] == state.best_loss
+    assert state.best_loss < 0.8 * fixed.best_loss
+    shorter = np.flatnonzero(np.diff(steps)) + 1
+    assert 1 <= len(shorter) <= 3 and np.all(np.diff(steps) <= 0)  # as long as it is safe, it stays
+    assert_allclose(state.history.loss[: shorter[0]], fixed.history.loss[: shorter[0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", [1e3, 30.0])
+def test_automatic_step_recovers_from_one_that_is_far_too_long(start):
+    goal = objective(penalty=0.1)
+    solver = training_solver("gd")
+    state = solver.init(goal, goal.first)
+    long = replace(state, learning_rate=start * state.learning_rate)
+    point = goal.first
+    for _ in range(40):
+        point, long, _ = solver.step(goal, point, long)
+    assert long.learning_rate <= 2 * state.learning_rate
+    assert point.value < goal.first.value
 
 
 def test_solver_that_cannot_step_keeps_the_start():
