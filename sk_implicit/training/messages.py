@@ -101,9 +101,9 @@ _AT_REST = (TrainingStatus.CONVERGED, TrainingStatus.STALLED, TrainingStatus.EAR
 _NOTHING = (
     "Nothing was found in the features that foretells the targets: leave-one-out explains {score:.0%} of the "
     "loss of a constant, at its best penalty (alpha_={alpha:.3g}), so that this model is next to a constant, "
-    "or no better than one on other rows. More rows may tell more (early_stopping=True holds some out), and so "
-    "may other features; see that the rows of X and y belong together. A smaller number for alpha follows these "
-    "rows more closely, with what may be noise."
+    "or no better than one on other rows. More rows may tell more (early_stopping=True holds some out), and "
+    "so may other features; see that the rows of X and y belong together. A smaller number for alpha follows "
+    "these rows more closely, with what may be noise."
 )
 
 
@@ -119,7 +119,7 @@ def nothing_found(penalty: Penalty, Y: np.ndarray) -> str | None:
     Y : (n, k) array
         Targets on the user's scale: constant ones, up to rounding, have nothing to be found.
     """
-    if penalty.score is None or penalty.score > 1e-9:  # rounding of a score of 0
+    if penalty.score is None or penalty.score > 1e-12:  # rounding of a score of 0
         return None
     with np.errstate(over="ignore"):  # the range of targets of 1e308
         varies = np.ptp(Y, axis=0) > 20 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)
