@@ -93,8 +93,8 @@ _NOTHING = (
     "Nothing was found in the features that foretells the targets: leave-one-out explains {score:.2%} of the "
     "loss of a constant, at its best penalty (alpha_={alpha:.3g}), so that this model is next to a constant, "
     "or no better than one on other rows. Standardise the features if they are not (StandardScaler), and see "
-    "that the rows of X and y belong together. A target that changes faster than the rows lie apart needs "
-    "more rows, or other features; a number for alpha follows it on these rows all the same."
+    "that the rows of X and y belong together. A few huge targets ask for their logarithm, targets that "
+    "change faster than the rows lie apart for more rows or features. A number for alpha fits them anyhow."
 )
 
 
