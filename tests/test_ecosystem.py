@@ -20,7 +20,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 import sk_implicit
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Training with solver:sklearn.exceptions.ConvergenceWarning"),
+    # halves of 20 rows may hold nothing to learn
+    pytest.mark.filterwarnings("ignore:Nothing was found:sklearn.exceptions.ConvergenceWarning"),
+]
 
 X, y = regression()
 ESTIMATORS = [ImplicitReLURegressor, ImplicitReLUClassifier]

@@ -17,7 +17,6 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ..inputs.relevance import choose_inputs
 from ..inputs.scaling import InputScaling
 from ..models import Settings
-from ..network import units
 from .columns import read_table
 
 # Largest float that is taken for a multiple of the rows.
@@ -78,10 +77,10 @@ def drop_weightless(X, Y, weights, *others):
 def check_width(width: float, n: int) -> None:
     """Refuse a float that was meant as a number of units: it would be a multiple of the n rows."""
     if not isinstance(width, Integral) and MOST_TIMES_ROWS < width < np.inf:
-        number = round(width)
+        number = f"{np.rint(width):.6g}"
         raise ValueError(
             f"width={float(width)!r} is a multiple of the number of rows, as every float is: on {n} rows "
-            f"{units(width, n)} units. Use the int {number} for {number} units, a float of at most "
+            f"{np.rint(float(width) * n):.6g} units. Use the int {number} for {number} units, a float of at most "
             f"{MOST_TIMES_ROWS:g} for a multiple of the rows, or numpy.inf for the limit."
         )
 

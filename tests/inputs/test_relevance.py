@@ -161,6 +161,7 @@ def test_subnormal_features(bias, balanced, dtype):
     assert np.isfinite(seen).all() and np.abs(seen[:, :3]).max() < 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:Nothing was found:sklearn.exceptions.ConvergenceWarning")  # 50 rows
 def test_only_classifiers_balance_their_bias():
     """A regressor takes [x, 1] with relevance=None; no estimator has a bias with fit_intercept=False."""
     X, y = problem(n=50)
