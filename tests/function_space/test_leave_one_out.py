@@ -10,7 +10,13 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from sk_implicit.function_space import penalty
-from sk_implicit.function_space.leave_one_out import LOO_GRID, LeaveOneOutErrors, leave_one_out, weighted_grid
+from sk_implicit.function_space.leave_one_out import (
+    LOO_GRID,
+    LeaveOneOutErrors,
+    leave_one_out,
+    refined_minimum,
+    weighted_grid,
+)
 from sk_implicit.network.tangent import mean_diagonal, mean_kernel
 from sk_implicit.training.penalty import choose_penalty
 
@@ -119,6 +125,16 @@ def test_choice_minimises_the_score():
     assert_allclose(
         LeaveOneOutErrors(K, Y, np.ones(80)).scores(np.array([choice.alpha])), choice.score, rtol=1e-3
     )
+
+
+def test_minimum_between_points_of_the_grid_is_that_of_the_parabola():
+    grid = np.logspace(-3, 2, 31)
+    lowest, value = 10**-0.53, 0.7
+    scores = value + 0.2 * np.log(grid / lowest) ** 2
+    found = refined_minimum(grid, scores, int(np.argmin(scores)))
+    assert_allclose(found, (lowest, value), rtol=1e-12)
+    for best in (0, 30):  # at an end of the grid, the point itself
+        assert refined_minimum(grid, np.abs(np.arange(31.0) - best), best) == (grid[best], 0.0)
 
 
 def test_more_noise_means_a_larger_penalty():

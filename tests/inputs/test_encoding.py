@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 
 from sk_implicit.inputs.encoding import (
@@ -66,6 +67,16 @@ def test_sparse_rows_and_float32():
     single = dense.apply(X.astype(np.float32))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, dense.apply(X), atol=1e-4)
+
+
+@pytest.mark.parametrize(("levels", "encoded"), [(5, False), (6, True)])
+def test_features_of_six_values_or_more_are_encoded(levels, encoded):
+    X = np.column_stack([np.arange(60) % levels, np.arange(60) % 2]).astype(float)
+    found = PiecewiseLinear.of(X, np.ones(60))
+    assert (found is not None) == encoded
+    if encoded:
+        assert set(found.feature) == {0}
+        assert_array_equal(found.knots(0), np.arange(6))
 
 
 def test_what_is_left_alone():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from problems import regression
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
@@ -77,6 +78,17 @@ def test_loss_is_the_objective_at_the_solution():
     objective = 0.5 * (weights @ residual**2 + a * C @ K @ C) / weights.sum()
     assert model.loss_ == pytest.approx(objective, rel=1e-10)
     assert model.loss_curve_ == [model.loss_] and model.n_iter_ == 1
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_loss_of_several_outputs_is_their_mean(copies):
+    X, y = regression()
+    one, several = (
+        ImplicitReLURegressor(width=np.inf, alpha=0.1, relevance=None).fit(X, targets)
+        for targets in (y, np.column_stack([y] * copies))
+    )
+    assert_allclose(several.loss_, one.loss_, rtol=1e-10)
+    assert_allclose(several.loss_curve_, one.loss_curve_, rtol=1e-10)
 
 
 def test_loo_score_is_that_of_refits_without_each_row():

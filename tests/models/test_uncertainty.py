@@ -1,12 +1,14 @@
 """Predictive standard deviations: against dense algebra, refits, and coverage of new observations."""
 
 import numpy as np
+import problems
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import regression, to
 from scipy import sparse
+from scipy.optimize import minimize
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -17,8 +19,9 @@ from sk_implicit.function_space.posterior import LeftOut, LeftOutRows, calibrate
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel
 from sk_implicit.models.limit_solution import limit_kernel_rows
+from sk_implicit.models.uncertainty import tangent_posterior
 from sk_implicit.network import Network
-from sk_implicit.network.tangent import TangentFeatures
+from sk_implicit.network.tangent import TangentFeatures, joint_kernel
 
 WIDTHS = [12, np.inf]
 NOISE = 0.3
@@ -112,6 +115,46 @@ def test_left_out_rows_are_those_of_refits(landmarks, cells):
         variance = V[i] @ np.linalg.solve(precision, V[i]) + diagonal[i] - V[i] @ V[i]
         assert left_out.residual[place] == pytest.approx(y[i] - mean, rel=1e-6)
         assert left_out.variance[place] == pytest.approx(variance, rel=1e-6)
+
+
+def test_calibration_counts_a_row_of_weight_two_twice():
+    rng = np.random.RandomState(0)
+    counts = rng.randint(1, 6, size=30)
+    variance = 10.0 ** rng.uniform(-3, 1, size=30)
+    residual = rng.standard_normal(30) * np.sqrt(variance + 0.05)
+    weighted = calibrate(LeftOut(residual, variance, counts.astype(float)), 1e-4)
+    rows = np.repeat(np.arange(30), counts)
+    assert_allclose(weighted, calibrate(LeftOut(residual[rows], variance[rows], np.ones(len(rows))), 1e-4))
+
+    def density(logarithms):
+        s2, noise = np.exp(logarithms)
+        spread = s2 * variance + noise
+        return np.sum(counts * (residual**2 / spread + np.log(spread)))
+
+    best = minimize(density, np.log(weighted), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    assert_allclose(density(np.log(weighted)), best.fun, rtol=1e-3)
+    assert_allclose(np.log(weighted), best.x, atol=0.03)
+
+
+def test_posterior_is_that_of_the_targets_of_the_linearised_network():
+    """By dense algebra: ridge regression about the start, to residuals and what the drift explains."""
+    case, n = problems.problem(m=20, n=15, p=4), 15
+    rng = np.random.RandomState(0)
+    drift = 0.2 * rng.standard_normal(case.network.shape.n_weights)
+    residual, ones, penalty = 0.3 * rng.standard_normal((n, 1)), np.ones(n), 0.1
+    posterior, _ = tangent_posterior(case.tangent, drift, residual, ones, ones, penalty)
+    K = joint_kernel(case.tangent)
+    targets = residual + case.tangent.jvp(drift)
+    hat = K @ np.linalg.inv(K + penalty * np.eye(n))
+    left = 1 - np.diag(hat)
+    own = (targets - hat @ targets)[:, 0]
+    expected = own / left + residual[:, 0] - own
+    spread = penalty * np.diag(hat) / left
+    assert_allclose(
+        (posterior.amplitudes[0], posterior.noises[0]),
+        calibrate(LeftOut(expected, spread, ones), penalty),
+        rtol=1e-6,
+    )
 
 
 def test_calibration_finds_the_variances_that_residuals_were_drawn_from():
