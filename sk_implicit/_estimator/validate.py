@@ -80,8 +80,8 @@ def check_width(width: float, n: int) -> None:
         number = f"{np.rint(width):.6g}"
         raise ValueError(
             f"width={float(width)!r} is a multiple of the number of rows, as every float is: on {n} rows "
-            f"{np.rint(float(width) * n):.6g} units. Use the int {number} for {number} units, a float of at most "
-            f"{MOST_TIMES_ROWS:g} for a multiple of the rows, or numpy.inf for the limit."
+            f"{np.rint(float(width) * n):.6g} units. Use the int {number} for {number} units, a float of at "
+            f"most {MOST_TIMES_ROWS:g} for a multiple of the rows, or numpy.inf for the limit."
         )
 
 
