@@ -29,8 +29,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     takes generalised Gauss-Newton steps in function space: the curvature of the loss, diag(p) − ppᵀ for
     each row, stands where the regressor has the sample weights.
 
-    Standardise the features first (``StandardScaler``); where they share one unit already (pixels), centre
-    them only (``StandardScaler(with_std=False)``).
+    Tables may come as they are: features are centred and scaled inside, gaps are filled and marked, and
+    strings, booleans and categories count as levels.
 
     Parameters
     ----------

@@ -36,7 +36,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     trained, by default in function space: Levenberg-Marquardt steps on the tangent kernel, three to
     fifteen of them instead of thousands of epochs.
 
-    Standardise the features first (``StandardScaler``); the targets are centred and scaled inside.
+    Tables may come as they are: features and targets are centred and scaled inside, gaps are filled and
+    marked, and strings, booleans and categories count as levels.
 
     Parameters
     ----------
