@@ -46,8 +46,6 @@ def operator_norm(A: np.ndarray, *, v0: np.ndarray | None = None, tol: float = 1
     if m <= _DENSE_ORDER:
         _, values, vectors = np.linalg.svd(A, full_matrices=False)
         return float(values[0]), vectors[0]
-    if not A.any():  # ARPACK cannot start on a zero operator
-        return 0.0, np.full(m, m**-0.5, dtype=A.dtype)
     unit, largest = 1.0, largest_magnitude(A)
     if largest > float(np.finfo(A.dtype).max) ** 0.25:  # products with AᵀA would have no number
         unit, A = largest, A / A.dtype.type(largest)

@@ -436,3 +436,21 @@ def test_numbers_that_steer_are_fields(solver):
         unregister("other")
     assert result.converged and result.n_products != expected.n_products
     np.testing.assert_allclose(result.solution, expected.solution, atol=1e-9)
+
+
+def test_safeguards_of_anderson_acceleration_are_needed_where_residuals_grow_first():
+    """A feed-forward network: 80 layers of growth, through which only plain steps lead."""
+    rng = np.random.default_rng(0)
+    A, Phi = 10 * np.triu(rng.standard_normal((80, 80)), 1), np.maximum(rng.standard_normal((20, 80)), 0)
+
+    def solved(**settings):
+        register("variant", ByCorrections("variant", Anderson(**settings)))
+        try:
+            return solve(A, Phi, gamma=1.0, solver="variant", max_iter=500)
+        finally:
+            unregister("variant")
+
+    result = solved()
+    assert result.converged
+    assert solved(growth=np.inf).n_products > 1.5 * result.n_products  # follows steps that lead away
+    assert not solved(restarts=10**9).converged  # mixes on for ever

@@ -12,7 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import dblquad
 from scipy.special import ndtr, owens_t
 
-from sk_implicit.limit import limit_diagonal, limit_functions, limit_kernel, limit_kernel_derivatives
+from sk_implicit.limit import (
+    _moments,
+    limit_diagonal,
+    limit_functions,
+    limit_kernel,
+    limit_kernel_derivatives,
+)
 from sk_implicit.limit._moments import (
     fixed_point_at_one,
     limit_gamma_derivatives,
@@ -168,6 +174,34 @@ def test_table_equals_direct_evaluation(gamma, theta, near):
             expected = direct[f"{kind}_{derivative}"]
             scale = max(1.0, abs(float(functions.gamma_derivative(kind, 1.0))))
             assert_allclose(values, expected, rtol=1e-8, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize("gamma", [0.05, 0.4, 0.9, 1.3])
+def test_panels_have_as_many_nodes_as_they_need(gamma, monkeypatch):
+    theta = np.concatenate([np.linspace(1e-6, np.pi - 1e-6, 300), np.logspace(-7, -1, 50)])
+    values = limit_values(gamma, theta, solve_fixed_point(gamma, theta))
+    monkeypatch.setattr(_moments, "_PANEL_NODES", 30)
+    more = limit_values(gamma, theta, solve_fixed_point(gamma, theta))
+    for name, expected in more.items():
+        assert_allclose(values[name], expected, rtol=0, atol=1e-13 * np.abs(expected).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("gamma", [1e-4, 0.1, 0.4, 1.1, 1.38])
+def test_table_is_far_more_accurate_than_promised(gamma):
+    """Down to the largest cosine below 1, and on both sides of every octave."""
+    u = np.concatenate(
+        [np.logspace(-8, 0, 2000), 2.0 ** np.arange(-26, 0), 2.0 ** np.arange(-26, 0) * (1 - 1e-9)]
+    )
+    rho = 1 - u**2
+    rho = np.unique(np.concatenate([rho, -rho, np.nextafter([1.0, -1.0], 0)]))
+    rho = rho[np.abs(rho) < 1]
+    from_end = 2 * np.arcsin(np.sqrt((1 - np.abs(rho)) / 2))
+    theta = np.where(rho > 0, from_end, math.pi - from_end)
+    direct = limit_values(gamma, theta, solve_fixed_point(gamma, theta))
+    functions = limit_functions(gamma)
+    for name in NAMES:
+        atol = 2e-12 * np.abs(direct[name]).max()
+        assert_allclose(getattr(functions, name)(rho), direct[name], rtol=0, atol=atol, err_msg=name)
 
 
 @settings(max_examples=20, deadline=None)

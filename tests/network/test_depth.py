@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.display import SpectrumDisplay
-from sk_implicit.equilibrium import Status
+from sk_implicit.equilibrium import EquilibriumOperator, Status
 from sk_implicit.equilibrium.recursion import layer_states, recur
 from sk_implicit.network import Network
 from sk_implicit.network.adjoint import pairs_are_cheaper, vjp_at
@@ -200,6 +200,29 @@ def test_layers_are_put_together_as_far_as_the_tolerance_allows():
         found = problem(m=60, n=10, depth=12, tol=tol)
         assert np.abs(product_jacobian(found) - J).max() < tol * np.abs(J).max()
     assert len(problem(m=60, n=10, depth=12, tol=1e-2).tangent.terms) == 1
+
+
+@pytest.mark.parametrize(("gamma", "tol"), [(0.8, 1e-6), (1.0, 1e-1), (1.0, 1e-2)])
+def test_what_is_put_together_of_many_layers_adds_up_to_the_tolerance(gamma, tol):
+    """Where layers change slowly, each of them may leave out its part of it only."""
+    settings = {"m": 30, "n": 8, "depth": 40, "gamma": gamma}
+    J, found = (product_jacobian(problem(**settings, tol=t)) for t in (0.0, tol))
+    assert np.abs(found - J).max() < tol * np.abs(J).max()
+    assert np.linalg.norm(found - J) < 0.5 * tol * np.linalg.norm(J)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_layers_are_left_out_where_they_change_nothing_but_rounding(seed):
+    rng = np.random.RandomState(seed)
+    A, Phi = rng.standard_normal((40, 40)), np.maximum(rng.standard_normal((30, 40)), 0)
+    Phi[1:] *= 1e-9  # a row is measured by itself
+    result = recur(EquilibriumOperator(A, 1.0), Phi, 400)
+    Z = Phi
+    for _ in range(399):
+        Z = np.maximum(Z @ A.T / 40**0.5 + Phi, 0)
+    assert 200 < result.n_iter < 400  # slow: what is left is a dozen times the last change
+    apart = np.linalg.norm(result.solution - Z, axis=1) / np.linalg.norm(Z, axis=1)
+    assert apart.max() < 1e-13
 
 
 def test_single_precision_stays_single_and_agrees():

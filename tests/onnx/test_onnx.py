@@ -387,6 +387,27 @@ def test_classifier_of_finite_depth():
     assert_close(P, model.predict_proba(ROWS), np.float64)
 
 
+def test_a_row_stays_as_it_is_once_its_step_is_small(monkeypatch):
+    """Seen at a tolerance so loose that what further steps would change shows."""
+    model = small().fit(ROWS[:100], TARGET[:100])
+    loop = Loop(np.dtype(np.float64), 1e-2, max_iter=2000)
+    monkeypatch.setattr("sk_implicit.onnx._equilibrium.certified_loop", lambda *_: loop)
+    far = np.vstack([ROWS, np.zeros((1, 4))])
+    predict = run(model, far)
+    together = predict(far)[0]
+    alone = np.vstack([predict(far[i : i + 1])[0] for i in range(100)])
+    assert np.abs(alone - together[:100]).max() < 1e-11 * np.abs(together).max()
+    assert np.abs(model.predict(far) - together[:, 0]).max() > 1e-5 * np.abs(together).max()
+
+
+def test_training_rows_have_the_cosine_one_at_infinite_width():
+    """Cosines are rounded, as in the kernel of the fit: it bends like the root of one less a cosine."""
+    X = 1 + 1e-3 * np.random.RandomState(0).standard_normal((150, 4))
+    model = ImplicitReLURegressor(width=np.inf, alpha=1e-9, relevance=None, clip=False).fit(X, TARGET[:150])
+    found, expected = run(model, X)(X)[0][:, 0], model.predict(X)
+    assert np.abs(found - expected).max() < 1e-7 * np.abs(expected).max()
+
+
 def test_rows_without_an_equilibrium_in_time_are_nan(monkeypatch):
     model = small().fit(ROWS[:100], TARGET[:100])
     loop = Loop(np.dtype(np.float64), 1e-11, max_iter=2)
