@@ -150,8 +150,8 @@ def test_attributes_are_made_only_for_those_who_ask(monkeypatch):
 
 def test_callbacks_are_torn_down_when_fit_fails():
     recorder = Recorder()
-    with pytest.raises(ValueError, match="NaN"):
-        regressor().set_callbacks(recorder).fit(np.full_like(X, np.nan), y)
+    with pytest.raises(ValueError, match="infinity"):
+        regressor().set_callbacks(recorder).fit(np.full_like(X, np.inf), y)
     assert recorder.calls[-1] == ("teardown", "fit")
 
 

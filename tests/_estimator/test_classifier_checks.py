@@ -14,7 +14,7 @@ LEAST_CHECKS = 58
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 ESTIMATORS = [
-    *(ImplicitReLUClassifier(width=12, solver=solver, max_iter=15) for solver in SOLVERS),
+    *(ImplicitReLUClassifier(width=12, solver=solver, max_iter=30) for solver in SOLVERS),
     ImplicitReLUClassifier(
         width=12,
         loss="squared_error",

@@ -86,6 +86,7 @@ def test_an_interrupt_after_training_leaves_the_network_without_standard_deviati
     assert np.isfinite(model.fit(X, y).predict(X, return_std=True)[1]).all()
 
 
+@pytest.mark.filterwarnings("ignore:warm_start=True is without effect at width=inf")
 @pytest.mark.parametrize("where", ["solve_limit", "limit_posterior", "choose_inputs"])
 def test_an_interrupt_at_infinite_width_leaves_the_earlier_fit(where, monkeypatch):
     X, y = regression()

@@ -284,7 +284,7 @@ def test_classifier_is_trained_by_every_solver(solver, kind):
 
 def test_predictions_are_those_of_the_recursion():
     X, y = regression(k=2)
-    model = regressor(depth=4, relevance="linear", clip=False).fit(X, y)
+    model = regressor(depth=4, relevance="linear", clip=False, standardize=False).fit(X, y)
     network = Network(model.A_, model.W_, model.U_, model.V_, gamma=model.gamma_, depth=4)
     start = Network(model.A_init_, model.W_init_, model.U_init_, model.V_init_, gamma=model.gamma_, depth=4)
     inputs = np.column_stack([X / model.input_scale_, np.full(len(X), model.bias_)])
@@ -329,7 +329,7 @@ def test_weight_two_is_the_same_row_twice_to_the_bit(solver, k):
 
 def test_single_precision_and_sparse_rows():
     X, y = regression()
-    model = regressor(depth=3, alpha=0.1)
+    model = regressor(depth=3, alpha=0.1, standardize=False)
     dense = clone(model).fit(X, y)
     assert_allclose(clone(model).fit(sparse.csr_array(X), y).predict(X), dense.predict(X), rtol=1e-6)
     single = clone(model).fit(X.astype(np.float32), y)
@@ -413,7 +413,7 @@ def test_layers_that_overflow_are_refused_or_warned_of():
 
 def test_tangent_kernel_of_estimators_is_that_of_their_layers():
     X, y = regression()
-    model = regressor(depth=3, relevance=None)
+    model = regressor(depth=3, relevance=None, standardize=False)
     start = tangent_kernel(model, X)
     model.fit(X, y)
     assert tangent_margin(ImplicitReLUClassifier(20, depth=2, random_state=0).fit(X, y > 0), X, y > 0) > 0
