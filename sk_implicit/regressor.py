@@ -220,7 +220,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     -----
     With ``width=numpy.inf`` there are no weights to draw or to train. ``gamma``, ``fit_intercept``,
     ``relevance``, ``alpha``, ``clip`` and ``uncertainty`` mean the same as at finite width; all parameters
-    of the random start, the solvers, early stopping and warm starts are without effect. ``n_iter_`` is 1
+    of the random start, the solvers, early stopping and warm starts are without effect, the last two with a
+    warning. ``n_iter_`` is 1
     and ``loss_curve_`` holds ``loss_``. What belongs to weights or steps is absent: ``A_``, ``W_``, ``U_``,
     ``V_`` and their starts, ``history_``, ``contraction_``, ``equilibrium_residual_``, the validation
     scores, and `equilibrium`. Up to 4000 rows the solution is exact; beyond, 2500 random rows span it

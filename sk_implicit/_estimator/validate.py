@@ -77,11 +77,11 @@ def drop_weightless(X, Y, weights, *others):
 def check_width(width: float, n: int) -> None:
     """Refuse a float that was meant as a number of units: it would be a multiple of the n rows."""
     if not isinstance(width, Integral) and MOST_TIMES_ROWS < width < np.inf:
-        number = f"{np.rint(width):.6g}"
+        number, found = f"{np.rint(width):.6g}", f"{np.rint(float(width) * n):.6g}"
         raise ValueError(
             f"width={float(width)!r} is a multiple of the number of rows, as every float is: on {n} rows "
-            f"{np.rint(float(width) * n):.6g} units. Use the int {number} for {number} units, a float of at "
-            f"most {MOST_TIMES_ROWS:g} for a multiple of the rows, or numpy.inf for the limit."
+            f"{found} units. Use the int {number} for {number} units, a float of at most "
+            f"{MOST_TIMES_ROWS:g} for a multiple of the rows, or numpy.inf for the limit."
         )
 
 
