@@ -30,7 +30,8 @@ def assert_same(found, name):
     """Compare with what was saved: equilibria are accurate to 1e-10, or 1e-6 in float32."""
     saved = PREDICTIONS[name]
     assert found.dtype == saved.dtype
-    accuracy = 1e-5 if "float32" in name else 1e-8
+    # of interpolated targets, deviations are next to nothing, and have the digits that leaves them
+    accuracy = 1e-5 if "float32" in name or "__std" in name else 1e-8
     assert_allclose(found, saved, rtol=accuracy, atol=accuracy * np.abs(saved).max())
 
 
