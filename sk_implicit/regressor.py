@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.validate import all_or_nothing, hold_out, validate_weights, validated_table
+from ._estimator.validate import all_or_nothing, check_bounds, hold_out, validate_weights, validated_table
 from .function_space.losses import SquaredError
 from .inputs.targets import TargetScaling
 from .models import Task
@@ -82,12 +82,14 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
         the closed-form leave-one-out error of the network linearised at its start. 0 interpolates.
-    clip : bool or "auto", default="auto"
+    clip : bool, "auto" or pair of floats, default="auto"
         Whether predictions are kept within the range of the training targets. "auto" keeps those of an output
         where the leave-one-out predictions that ``alpha="loo"`` is chosen by are no worse for it and have
         an R² of at most 0.95, and none with a number for ``alpha``. A noisy trend that goes on beyond the
         training rows is then cut off. Where all outputs are kept, so are the features: of new rows they count
-        as at most one range beyond those of the training rows and zero.
+        as at most one range beyond those of the training rows (and zero, in sparse tables). A pair (low,
+        high) are bounds that you know of the targets: predictions are kept within them, and features are
+        free.
     init : {"gaussian", "bernoulli"}, default="gaussian"
         Entries of A and W at the start: standard normal, or ±1.
     output_init : {"centred", "gaussian", "zero"}, default="centred"
@@ -263,7 +265,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
 
     _parameter_constraints = {
         **BaseImplicitReLU._parameter_constraints,
-        "clip": ["boolean", StrOptions({"auto"})],
+        "clip": ["boolean", StrOptions({"auto"}), tuple, list],
         "uncertainty": ["boolean"],
     }
 
@@ -350,6 +352,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             Y = y.reshape(len(y), -1).astype(np.float64)
         # extended precision is not checked before, and may overflow here
         assert_all_finite(Y, input_name="y")
+        check_bounds(self.clip)
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
         self._fit(X, Y, weights, weights, watch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import wraps
 from math import sqrt
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -64,6 +64,17 @@ def validate_weights(sample_weight, X) -> np.ndarray:
             "by their mean, and use 0 to leave a row out."
         )
     return weights
+
+
+def check_bounds(clip) -> None:
+    """Refuse a pair of bounds of predictions that is none."""
+    if isinstance(clip, tuple | list):
+        numbers = len(clip) == 2 and all(isinstance(bound, Real) for bound in clip)
+        if not (numbers and clip[0] < clip[1]):
+            raise ValueError(
+                f"clip as a pair must be two numbers (low, high) with low < high; got {clip!r}. Use infinity "
+                "for a side without a bound."
+            )
 
 
 def drop_weightless(X, Y, weights, *others):

@@ -38,7 +38,9 @@ class Scales:
         """Leave predictions, and what they are made from, as they are."""
         return cls(inputs, target, no_limits(inputs.n_features), no_limits(len(target.mean)))
 
-    def limited(self, X, Y: np.ndarray, clip: bool | str, in_range: np.ndarray | None) -> Scales:
+    def limited(
+        self, X, Y: np.ndarray, clip: bool | str | tuple[float, float], in_range: np.ndarray | None
+    ) -> Scales:
         """Set the limits to those of the training rows, for the outputs that are kept within them.
 
         Parameters
@@ -47,12 +49,15 @@ class Scales:
             Inputs.
         Y : (n, k) array
             Targets.
-        clip : bool or "auto"
-            Whether outputs are kept within the range of their targets.
+        clip : bool, "auto" or pair of floats
+            Whether outputs are kept within the range of their targets, or the bounds of all of them.
         in_range : (k,) bool array or None
             What "auto" says of each; None where no row was left out, and none is kept.
         """
         k = Y.shape[1]
+        if isinstance(clip, tuple | list):
+            bounds = np.repeat(np.array(clip, dtype=np.float64)[:, None], k, axis=1)
+            return replace(self, x_limits=no_limits(X.shape[1]), y_limits=bounds)
         kept = in_range if clip == "auto" else np.full(k, clip)
         if kept is None:
             kept = np.zeros(k, bool)

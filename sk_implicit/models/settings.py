@@ -29,7 +29,7 @@ class Settings:
     relevance: str | None
     standardize: bool
     alpha: float | str
-    clip: bool | str | None = None
+    clip: bool | str | tuple[float, float] | None = None
     init: str
     output_init: str
     equilibrium_solver: str

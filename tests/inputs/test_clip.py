@@ -233,3 +233,21 @@ def test_a_perceptron_is_not_kept():
 def test_other_values_are_refused():
     with pytest.raises(ValueError, match="'clip' parameter of ImplicitReLURegressor must be"):
         regressor(clip="never").fit(*noisy())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_bounds_that_the_user_knows(width):
+    X, y = trend()
+    free = regressor(width=width, clip=False).fit(X, y)
+    model = regressor(width=width, clip=(0.0, np.inf)).fit(X, y)
+    far = np.linspace(-5, 5, 40)[:, None]
+    assert free.predict(far).min() < 0
+    assert_allclose(model.predict(far), np.maximum(free.predict(far), 0), rtol=1e-9)
+    assert_array_equal(model.y_limits_, [[0], [np.inf]])
+
+
+@pytest.mark.parametrize("clip", [(1, 0), (1.0,), ("low", "high"), [0, 1, 2], (np.nan, 1)])
+def test_bounds_that_are_none_are_refused(clip):
+    X, y = trend()
+    with pytest.raises(ValueError, match=r"clip as a pair must be two numbers \(low, high\)"):
+        regressor(clip=clip).fit(X, y)
