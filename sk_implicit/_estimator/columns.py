@@ -65,7 +65,7 @@ def read_table(X, categorical: Any, known: Sequence[Levels] | None = None) -> tu
             _refuse_odd(column, name)
         return X, levels
     numbers = [
-        _codes(column, of, name) if of else _numbers(column, name)
+        _codes(column, of) if of else _numbers(column, name)
         for column, of, name in zip(columns, levels, names)
     ]
     dtypes = {column.dtype for column, of in zip(numbers, levels) if not of}
@@ -175,7 +175,7 @@ def _levels(column, name: Any) -> Levels:
     return [*sorted(text for text in texts if text is not None), *([None] if None in texts else [])]
 
 
-def _codes(column, levels: Levels, name: Any) -> np.ndarray:
+def _codes(column, levels: Levels) -> np.ndarray:
     """Return the number of each row's level, NaN where it is not among them."""
     number = {level: float(i) for i, level in enumerate(levels)}
     return np.array([number.get(_text(value), np.nan) for value in _values(column)])
