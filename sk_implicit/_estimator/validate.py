@@ -152,7 +152,7 @@ def validated_table(estimator, X, y, **options):
     y : (n,) or (n, k) array
         Targets.
     """
-    table, categories = read_table(X, estimator.categorical_features)
+    table, categories = read_table(X, estimator.categorical_features, _levels_to_keep(estimator, X))
     if table is X:
         X, y = validate_data(estimator, X, y, **_OF_ROWS, **options)
     else:
@@ -160,6 +160,14 @@ def validated_table(estimator, X, y, **options):
         X, y = check_X_y(table, y, **_OF_ROWS, **options)
     estimator.categories_ = categories or [[] for _ in range(X.shape[1])]
     return X, y
+
+
+def _levels_to_keep(estimator, X):
+    """Return the levels that a warm start numbers those of X by; None for a new start."""
+    if not estimator.warm_start or getattr(estimator, "_training", None) is None:
+        return None
+    known = getattr(estimator, "categories_", ())
+    return known if any(known) and np.shape(X)[1:] == (len(known),) else None
 
 
 def validated_rows(estimator, X, dtype: np.dtype):

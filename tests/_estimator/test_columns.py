@@ -173,3 +173,13 @@ def test_many_levels_stay_small():
     model = regressor(20, max_iter=2).fit(table, table["number"])
     assert model.W_.shape[1] < 400
     assert model.score(table, table["number"]) > 0.9
+
+
+def test_warm_start_keeps_the_numbers_of_levels():
+    model = regressor(30, warm_start=True, max_iter=3).fit(FRAME, Y)
+    before = [list(levels) for levels in model.categories_]
+    part = FRAME["colour"] != "blue"
+    model.fit(FRAME[part], Y[part])
+    assert model.categories_ == before
+    kept = model.predict(FRAME[part])
+    assert np.corrcoef(kept, Y[part])[0, 1] > 0.5
