@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
+from ._estimator.posterior import check_posterior, covariance, samples
 from ._estimator.validate import all_or_nothing, check_bounds, hold_out, validate_weights, validated_table
 from .function_space.losses import SquaredError
 from .inputs.targets import TargetScaling
@@ -121,8 +122,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     n_iter_no_change : int, default=10
         Patience of early stopping, and of the solvers that are not monotone.
     uncertainty : bool, default=False
-        Whether ``fit`` keeps what ``predict(X, return_std=True)`` needs: the training rows (beyond 4000
-        of them, 2500 random ones), their Jacobian, and a factorised kernel matrix.
+        Whether ``fit`` keeps what ``predict(X, return_std=True)``, ``predict(X, return_cov=True)`` and
+        ``sample_y`` need: the training rows (beyond 4000 of them, 2500 random ones), their Jacobian, and a
+        factorised kernel matrix.
     n_jobs : int or None, default=None
         Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
         2,000,000 / width rows, fewer where the network has more inputs than that): threads, unless
@@ -422,12 +424,24 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         return model
 
     @overload
-    def predict(self, X, return_std: Literal[False] = False) -> np.ndarray: ...
+    def predict(
+        self, X, return_std: Literal[False] = False, return_cov: Literal[False] = False, *,
+        observation_noise: bool = True,
+    ) -> np.ndarray: ...  # fmt: skip
 
     @overload
-    def predict(self, X, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X, return_std: Literal[True], return_cov: Literal[False] = False, *,
+        observation_noise: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
 
-    def predict(self, X, return_std=False):
+    @overload
+    def predict(
+        self, X, return_std: Literal[False] = False, *, return_cov: Literal[True],
+        observation_noise: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
+
+    def predict(self, X, return_std=False, return_cov=False, *, observation_noise=True):
         """Predict the targets.
 
         Parameters
@@ -436,6 +450,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             Inputs.
         return_std : bool, default=False
             Whether to return the predictive standard deviation too; needs ``uncertainty=True``.
+        return_cov : bool, default=False
+            Whether to return the covariance between the rows too, instead; needs ``uncertainty=True``, and
+            memory for n_samples² numbers an output.
+        observation_noise : bool, default=True
+            Whether standard deviation and covariance are those of new observations, ``noise_std_``² included
+            in every variance, or of the function without noise.
 
         Returns
         -------
@@ -444,26 +464,65 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         std : ndarray of the shape of y
             Standard deviation of a new observation at each row, on the targets' scale, the noise of
             the observation included; with ``return_std=True`` only.
+        cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
+            Covariance of new observations, in float64; with ``return_cov=True`` only. Its diagonal is std².
+            Outputs are independent of each other. ``clip`` bounds neither of them, only y.
 
         Raises
         ------
         ValueError
-            If ``return_std=True`` and the estimator was fitted with ``uncertainty=False``, or was interrupted
-            before it knew its standard deviations.
+            If one of them is asked for and the estimator was fitted with ``uncertainty=False``, or was
+            interrupted before it knew its standard deviations; or if both are.
         """
-        X, model = self._rows_and_model(X)
-        if return_std and model.posterior is None:
+        if return_std and return_cov:
             raise ValueError(
-                "predict(X, return_std=True) needs what fit keeps with uncertainty=True; this "
-                f"{type(self).__name__} was fitted without it, or interrupted before. Use "
-                "set_params(uncertainty=True) and fit again."
+                "predict(X) returns one of standard deviation and covariance; got return_std=True and "
+                "return_cov=True. The standard deviation is the root of the covariance's diagonal."
             )
+        X, model = self._rows_and_model(X)
+        if return_std or return_cov:
+            check_posterior(self, model, f"predict(X, return_{'std' if return_std else 'cov'}=True)")
         F = self._predictions(model, X)
         y = F.ravel() if self._flat_y else F
+        if return_cov:
+            cov = covariance(model, X, observation_noise)
+            return y, cov[:, :, 0] if self._flat_y else cov
         if not return_std:
             return y
-        std = (model.std(X, self.n_jobs) * self.y_scale_).astype(F.dtype, copy=False)
+        std = model.std(X, self.n_jobs, noise=observation_noise) * self.y_scale_
+        std = std.astype(F.dtype, copy=False)
         return y, std.ravel() if self._flat_y else std
+
+    def sample_y(self, X, n_samples=1, random_state=0, *, observation_noise=True) -> np.ndarray:
+        """Draw targets from the predictive distribution, jointly for all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
+            Inputs.
+        n_samples : int, default=1
+            How many samples to draw for each row.
+        random_state : int, RandomState instance or None, default=0
+            Draws them.
+        observation_noise : bool, default=True
+            Whether to draw new observations, or functions without noise.
+
+        Returns
+        -------
+        samples : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+            Normal, with the mean and the covariance of ``predict(X, return_cov=True)``. ``clip`` bounds the
+            mean only.
+
+        Raises
+        ------
+        ValueError
+            If the estimator was fitted with ``uncertainty=False``, or ``n_samples`` is no positive int.
+        """
+        X, model = self._rows_and_model(X)
+        check_posterior(self, model, "sample_y(X)")
+        F = self._predictions(model, X)
+        drawn = samples(model, X, F, n_samples, random_state, observation_noise)
+        return drawn[:, 0] if self._flat_y else drawn
 
 
 def _check_mlp(mlp) -> None:

@@ -41,6 +41,8 @@ def regression(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     model = ImplicitReLURegressor(width=2.0, gamma=0.3, uncertainty=True, n_jobs=2, random_state=0)
     model.fit(X, y, sample_weight=np.ones(len(y)))
     mean, std = model.predict(X, return_std=True)
+    drawn: np.ndarray = model.sample_y(X, n_samples=2, observation_noise=False)
+    print(model.predict(X, return_cov=True)[1].diagonal(), drawn.shape)
     again: np.ndarray = model.predict(X)
     states: np.ndarray = model.equilibrium(X)
     print(mean.shape, std.max(), again.dtype, states.shape, model.contraction_ < 1)

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 
 from .._numerics.blocks import numbered_blocks
 from .leave_one_out import kept_share, refined_minimum
@@ -71,6 +72,19 @@ class Posterior:
         """
         parts = [s.variance(k, d) for s, k, d in zip(self.systems, cross, diagonals)]
         return np.stack(parts, axis=1) * self.amplitudes
+
+    def covariance(self, cross: list[np.ndarray], grams: list[np.ndarray]) -> np.ndarray:
+        """Return the covariance of the function between new rows, (r, r, k); its diagonal is `variance`.
+
+        Parameters
+        ----------
+        cross : list of (r, p) arrays
+            Kernel between the new rows and the landmarks, one for each system.
+        grams : list of (r, r) arrays
+            Kernel between the new rows, one for each system.
+        """
+        parts = [s.covariance(k, gram) for s, k, gram in zip(self.systems, cross, grams)]
+        return np.stack(parts, axis=2) * self.amplitudes
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return plain arrays, for an estimator to keep."""
@@ -173,6 +187,26 @@ def calibrate(left_out: LeftOut, least: float) -> tuple[float, float]:
     ratio, _ = refined_minimum(ratios, densities, int(np.argmin(densities)))
     amplitude = float(np.average(squares / (left_out.variance + ratio), weights=weights))
     return amplitude, amplitude * ratio
+
+
+def draws(covariance: np.ndarray, n_samples: int, rng: np.random.RandomState) -> np.ndarray:
+    """Return normal vectors of mean 0 with given covariances, one for each output, (r, k, n_samples).
+
+    Parameters
+    ----------
+    covariance : (r, r, k) array
+        The covariance of each output; what rounding leaves of it below 0 counts as 0.
+    n_samples : int
+        How many to draw.
+    rng : numpy.random.RandomState
+        Draws them.
+    """
+    samples = np.empty((len(covariance), covariance.shape[2], n_samples))
+    for c in range(covariance.shape[2]):
+        variances, directions = eigh(covariance[:, :, c])
+        root = directions * np.sqrt(np.maximum(variances, 0.0))
+        samples[:, c] = root @ rng.standard_normal((len(root), n_samples))
+    return samples
 
 
 def calibrated(systems: Sequence[RidgeSystem], left_out: Sequence[LeftOut], weights: np.ndarray) -> Posterior:

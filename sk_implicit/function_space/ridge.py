@@ -15,7 +15,9 @@ accumulated over blocks of rows, so that memory is of the order p², not n². Th
 Gaussian process, in units of its amplitude, is, exactly and on landmarks (the deterministic training
 conditional of [1]_, section 8.3.3),
 
-    k(x, x) − ‖T⁻¹ k(x)‖²,  T Tᵀ = K + a W⁻¹,      k(x, x) − ‖v‖² + ‖T⁻¹ v‖²,  v = L⁻¹ k_p(x),  T Tᵀ = M.
+    k(x, x) − ‖T⁻¹ k(x)‖²,  T Tᵀ = K + a W⁻¹,      k(x, x) − ‖v‖² + ‖T⁻¹ v‖²,  v = L⁻¹ k_p(x),  T Tᵀ = M,
+
+and the covariance between two rows has products of theirs in the place of squares.
 
 References
 ----------
@@ -87,18 +89,27 @@ class RidgeSystem:
         """Return the variance of f, (r,), for k_p of r rows, (r, p), and k(x, x), (r,)."""
         return np.maximum(sum(self.split_variance(cross, diagonal)), 0.0)
 
+    def covariance(self, cross: np.ndarray, gram: np.ndarray) -> np.ndarray:
+        """Return the covariance of f, (r, r), for k_p of r rows, (r, p), and k(x, x'), (r, r)."""
+        V, S = self._reduced(cross)
+        covariance = gram - S.T @ S if V is None else gram - V.T @ V + S.T @ S
+        np.fill_diagonal(covariance, np.maximum(np.diag(covariance), 0.0))
+        return covariance
+
     def split_variance(self, cross: np.ndarray, diagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the variance of f in the span of the landmarks, and what of the prior they leave out."""
-        V = cross.T
-        unspanned = diagonal.astype(np.float64)
-        if self.prior is not None:
-            V = forward(self.prior, V)
-            unspanned -= np.einsum("pr,pr->r", V, V)
-        S = forward(self.factor, V)
+        V, S = self._reduced(cross)
         explained = np.einsum("pr,pr->r", S, S)
+        if V is None:
+            return diagonal.astype(np.float64) - explained, np.zeros(len(diagonal))
+        return explained, np.maximum(diagonal - np.einsum("pr,pr->r", V, V), 0.0)
+
+    def _reduced(self, cross: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """Return v and T⁻¹ v, (p, r) each; no v, and T⁻¹ k, where every row is a landmark."""
         if self.prior is None:
-            return unspanned - explained, np.zeros_like(unspanned)
-        return explained, np.maximum(unspanned, 0.0)
+            return None, forward(self.factor, cross.T)
+        V = forward(self.prior, cross.T)
+        return V, forward(self.factor, V)
 
     def inverse_diagonal(self) -> np.ndarray:
         """Return the diagonal of (T Tᵀ)⁻¹, (p,)."""

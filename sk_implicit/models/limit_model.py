@@ -62,17 +62,24 @@ class LimitModel:
             values[rows] = block
         return Outputs(values, np.zeros(len(values), bool))
 
-    def std(self, X, n_jobs: int | None = None) -> np.ndarray:
+    def std(self, X, n_jobs: int | None = None, *, noise: bool = True) -> np.ndarray:
         """Return the standard deviation of new observations, (n, k), on the network's scale."""
         arrays = self.posterior
         assert arrays is not None, "fitted without what standard deviations need"
         std = np.empty((X.shape[0], len(arrays["amplitudes"])))
         for rows, block in map_rows(
             limit_std, X, max(self.landmarks.shape), self.scales.inputs, self.landmarks, arrays,
-            n_jobs=n_jobs, gamma=self.gamma,
+            n_jobs=n_jobs, gamma=self.gamma, noise=noise,
         ):  # fmt: skip
             std[rows] = block
         return std
+
+    def covariance(self, X, *, noise: bool = True) -> np.ndarray:
+        """Return the covariance of new observations, (n, n, k), on the network's scale."""
+        assert self.posterior is not None, "fitted without what covariances need"
+        return limit_std(
+            X, self.scales.inputs, self.landmarks, self.posterior, gamma=self.gamma, noise=noise, full=True
+        )
 
     def attributes(self) -> dict[str, Any]:
         """Return what an estimator publishes."""
@@ -100,8 +107,9 @@ def limit_outputs(
 
 
 def limit_std(
-    X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray], *, gamma: float
-) -> np.ndarray:
+    X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray], *, gamma: float, noise: bool = True,
+    full: bool = False,
+) -> np.ndarray:  # fmt: skip
     """Return the standard deviation of new observations by the infinitely wide network, (n, k).
 
     Parameters
@@ -116,7 +124,12 @@ def limit_std(
         The `Posterior`, as plain arrays.
     gamma : float
         Scale γ.
+    noise : bool
+        Whether the noise of an observation is in it.
+    full : bool
+        Whether to return the covariance between the rows instead, (n, n, k).
     """
     posterior = Posterior.from_arrays(arrays)
     X, exponents = brought_near(inputs.apply(X))
-    return observed(posterior, limit_variance(posterior, landmarks, X, gamma=gamma), exponents)
+    variance = limit_variance(posterior, landmarks, X, gamma=gamma, full=full)
+    return observed(posterior, variance, exponents, noise=noise)

@@ -101,17 +101,25 @@ class NetworkModel:
             values[rows], missed[rows] = block
         return Outputs(values, missed)
 
-    def std(self, X, n_jobs: int | None = None) -> np.ndarray:
+    def std(self, X, n_jobs: int | None = None, *, noise: bool = True) -> np.ndarray:
         """Return the standard deviation of new observations, (n, k), on the network's scale."""
         arrays, network = self.posterior, self.network
         assert arrays is not None, "fitted without what standard deviations need"
         std = np.empty((X.shape[0], len(arrays["amplitudes"])))
         for rows, block in map_rows(
             network_std, X, max(network.shape[:2]), self.scales.inputs, network, arrays,
-            n_jobs=n_jobs, options=self.options(X.dtype),
+            n_jobs=n_jobs, options=self.options(X.dtype), noise=noise,
         ):  # fmt: skip
             std[rows] = block
         return std
+
+    def covariance(self, X, *, noise: bool = True) -> np.ndarray:
+        """Return the covariance of new observations, (n, n, k), on the network's scale."""
+        assert self.posterior is not None, "fitted without what covariances need"
+        return network_std(
+            X, self.scales.inputs, self.network, self.posterior,
+            options=self.options(X.dtype), noise=noise, full=True,
+        )  # fmt: skip
 
     def attributes(self) -> dict[str, Any]:
         """Return what an estimator publishes."""
@@ -183,8 +191,9 @@ def network_equilibria(X, inputs: InputScaling, network: Network, *, options: Eq
 
 
 def network_std(
-    X, inputs: InputScaling, network: Network, arrays: dict[str, Any], *, options: EquilibriumOptions
-) -> np.ndarray:
+    X, inputs: InputScaling, network: Network, arrays: dict[str, Any], *, options: EquilibriumOptions,
+    noise: bool = True, full: bool = False,
+) -> np.ndarray:  # fmt: skip
     """Return the standard deviation of new observations by a network, (n, k).
 
     Parameters
@@ -193,13 +202,17 @@ def network_std(
         As in `network_outputs`.
     arrays : dict
         The `Posterior` and the Jacobian on the landmarks, as plain arrays.
+    noise : bool
+        Whether the noise of an observation is in it.
+    full : bool
+        Whether to return the covariance between the rows instead, (n, n, k).
     """
     posterior = Posterior.from_arrays(arrays)
     X, exponents = brought_near(inputs.apply(X))
     layers, _ = network.forward(X, options)
     new = TangentFeatures.at(network, layers, options)
-    variance = tangent_variance(posterior, spanning_features(network, arrays), new)
-    return observed(posterior, variance, exponents)
+    variance = tangent_variance(posterior, spanning_features(network, arrays), new, full=full)
+    return observed(posterior, variance, exponents, noise=noise)
 
 
 def _inputs_of(network: Network, inputs: InputScaling, X):

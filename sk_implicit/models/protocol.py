@@ -43,8 +43,14 @@ class FittedModel(Protocol):
     def outputs(self, X, n_jobs: int | None = None) -> Outputs:
         """Return the outputs of rows X, (n, k), on the network's scale."""
 
-    def std(self, X, n_jobs: int | None = None) -> np.ndarray:
-        """Return the standard deviation of new observations at rows X, (n, k), on the network's scale."""
+    def std(self, X, n_jobs: int | None = None, *, noise: bool = True) -> np.ndarray:
+        """Return the standard deviation of new observations at rows X, (n, k), on the network's scale.
+
+        Without ``noise``, that of the function.
+        """
+
+    def covariance(self, X, *, noise: bool = True) -> np.ndarray:
+        """Return the covariance between them, (n, n, k), whose diagonal is the square of ``std``."""
 
     def attributes(self) -> dict[str, Any]:
         """Return what an estimator publishes."""

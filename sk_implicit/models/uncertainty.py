@@ -77,23 +77,45 @@ def tangent_posterior(
     return calibrated(systems, predictions, weights), spanning
 
 
-def tangent_variance(posterior: Posterior, spanning: TangentFeatures, new: TangentFeatures) -> np.ndarray:
-    """Return the variance of the function at new rows, (r, k), for the Jacobian on them."""
+def tangent_variance(
+    posterior: Posterior, spanning: TangentFeatures, new: TangentFeatures, *, full: bool = False
+) -> np.ndarray:
+    """Return the variance of the function at new rows, (r, k), for the Jacobian on them.
+
+    With ``full``, the covariance between them, (r, r, k).
+    """
     outputs = range(len(posterior.systems))
     cross = [kernel_block(new, spanning, c).astype(np.float64, copy=False) for c in outputs]
-    return posterior.variance(cross, list(new.kernel_diagonal().T))
+    if not full:
+        return posterior.variance(cross, list(new.kernel_diagonal().T))
+    return posterior.covariance(cross, [kernel_block(new, c=c).astype(np.float64) for c in outputs])
 
 
-def limit_variance(posterior: Posterior, X_p, X, *, gamma: float) -> np.ndarray:
-    """Return the variance of the function, (r, k), given the landmarks' and the new augmented rows."""
+def limit_variance(posterior: Posterior, X_p, X, *, gamma: float, full: bool = False) -> np.ndarray:
+    """Return the variance of the function, (r, k), given the landmarks' and the new augmented rows.
+
+    With ``full``, the covariance between the new rows, (r, r, k).
+    """
     X = X.astype(np.float64)
     cross = limit_kernel(X, X_p.astype(np.float64), gamma=gamma)
-    return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])
+    if not full:
+        return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])
+    return posterior.covariance([cross], [limit_kernel(X, gamma=gamma)])
 
 
-def observed(posterior: Posterior, variance: np.ndarray, exponents: np.ndarray | None) -> np.ndarray:
-    """Return the standard deviation of observations, given the variance of the function at near rows."""
-    return np.hypot(taken_back(np.sqrt(variance), exponents), np.sqrt(posterior.noises))
+def observed(
+    posterior: Posterior, variance: np.ndarray, exponents: np.ndarray | None, *, noise: bool = True
+) -> np.ndarray:
+    """Return the standard deviation of observations, given the variance of the function at near rows.
+
+    Without ``noise``, that of the function; of a covariance, (r, r, k), the covariance.
+    """
+    noises = posterior.noises if noise else np.zeros_like(posterior.noises)
+    if variance.ndim == 2:
+        return np.hypot(taken_back(np.sqrt(variance), exponents), np.sqrt(noises))
+    if exponents is not None:
+        variance = np.ldexp(variance, (exponents[:, None] + exponents)[:, :, None])
+    return variance + np.eye(len(variance))[:, :, None] * noises
 
 
 def spanning_arrays(tangent: TangentFeatures) -> dict[str, Any]:
