@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.validate import all_or_nothing, hold_out, validate_weights, validated_table
+from ._estimator.validate import all_or_nothing, hold_out, validate_groups, validate_weights, validated_table
 from .function_space.losses import CrossEntropy, SquaredError, log_probabilities
 from .inputs.targets import ClassScaling, TargetScaling
 from .models import Task
@@ -286,7 +286,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None) -> Self:
+    def fit(self, X, y, sample_weight=None, groups=None) -> Self:
         """Train the network.
 
         Parameters
@@ -297,13 +297,17 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             Classes: numbers or strings.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights: 2 counts as the same row twice, 0 as its absence.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group belong together (patients, schools, series), and new rows are of groups of their
+            own: ``alpha="loo"`` and ``loo_score_`` leave out whole groups. None: rows of equal features are
+            such groups, but for cells of a table.
 
         Returns
         -------
         self : ImplicitReLUClassifier
             The fitted estimator.
         """
-        watch = self._watch(X, y, sample_weight)
+        watch = self._watch(X, y, sample_weight=sample_weight, groups=groups)
         X, y = validated_table(self, X, y)
         check_classification_targets(y)
         counts = validate_weights(sample_weight, X)
@@ -320,7 +324,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             self._check_same_problem(classes)
         self.classes_ = classes
         self._fitted_loss = self.loss
-        self._fit(X, self._encode(codes), weights, counts, watch)
+        self._fit(X, self._encode(codes), weights, counts, watch, validate_groups(groups, weights))
         return self
 
     def _task(self) -> Task:
@@ -331,7 +335,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             scale_targets=lambda Y, weights: scaling.of(Y, weights, centre=self.fit_intercept),
             loss=lambda target: SquaredError() if squared else CrossEntropy(target.origin),
             score=self._log_score,
-            split=lambda Y, seed: hold_out(Y, seed, self.validation_fraction, self._strata(Y)),
+            split=lambda Y, left_out, seed: hold_out(
+                left_out, seed, self.validation_fraction, self._strata(Y)
+            ),
             balanced=True,  # labels are noisy: smoother networks have lower log-losses
         )
 

@@ -11,7 +11,14 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
 from ._estimator.posterior import check_posterior, covariance, samples
-from ._estimator.validate import all_or_nothing, check_bounds, hold_out, validate_weights, validated_table
+from ._estimator.validate import (
+    all_or_nothing,
+    check_bounds,
+    hold_out,
+    validate_groups,
+    validate_weights,
+    validated_table,
+)
 from .function_space.losses import SquaredError
 from .inputs.targets import TargetScaling
 from .models import Task
@@ -330,7 +337,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
 
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None) -> Self:
+    def fit(self, X, y, sample_weight=None, groups=None) -> Self:
         """Train the network.
 
         Parameters
@@ -341,13 +348,17 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights: 2 counts as the same row twice, 0 as its absence.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group belong together (patients, schools, series), and new rows are of groups of their
+            own: ``alpha="loo"``, ``loo_score_``, ``clip`` and standard deviations leave out whole groups.
+            None: rows of equal features are such groups, but for cells of a table.
 
         Returns
         -------
         self : ImplicitReLURegressor
             The fitted estimator.
         """
-        watch = self._watch(X, y, sample_weight)
+        watch = self._watch(X, y, sample_weight=sample_weight, groups=groups)
         X, y = validated_table(self, X, y, multi_output=True, y_numeric=True)
         weights = validate_weights(sample_weight, X)
         with np.errstate(over="ignore"):
@@ -357,7 +368,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         check_bounds(self.clip)
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
-        self._fit(X, Y, weights, weights, watch)
+        self._fit(X, Y, weights, weights, watch, validate_groups(groups, weights))
         return self
 
     def _task(self) -> Task:
@@ -366,7 +377,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             scale_targets=lambda Y, weights: TargetScaling.of(Y, weights, centre=self.fit_intercept),
             loss=lambda target: SquaredError(),
             score=_weighted_r2,
-            split=lambda Y, seed: hold_out(Y, seed, self.validation_fraction),
+            split=lambda Y, left_out, seed: hold_out(left_out, seed, self.validation_fraction),
         )
 
     @classmethod

@@ -113,13 +113,15 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         """Return what a fit reads of the parameters."""
         return Settings.of(self.get_params(deep=False))
 
-    def _watch(self, X, y, sample_weight) -> FitWatch:
+    def _watch(self, X, y, **metadata) -> FitWatch:
         """Tell the callbacks that ``fit`` begins, with its arguments as they were given."""
         max_steps = 0 if self._settings().at_infinity else self.max_iter
-        return FitWatch(self, X, y, sample_weight, max_steps=max_steps)
+        return FitWatch(self, X, y, max_steps=max_steps, **metadata)
 
     @one_pool()
-    def _fit(self, X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray, watch: FitWatch) -> None:
+    def _fit(
+        self, X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray, watch: FitWatch, groups=None
+    ) -> None:
         """Fit validated rows, and publish what comes of it.
 
         Parameters
@@ -134,6 +136,8 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
             Those of them that may be counts of equal rows (see `left_out_weights`).
         watch : FitWatch
             Told of every step, and of the end.
+        groups : (n,) int array or None
+            Rows of equal number are left out together.
         """
         settings = self._settings()
         task = replace(self._task(), categorical=categorical_mask(self.categories_))
@@ -143,7 +147,7 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
             self._warn_without_effect(settings)
         previous = getattr(self, "_training", None) if settings.warm_start else None
         self._forget()
-        rows = distinct_rows(*drop_weightless(X, Y, weights, counts))
+        rows = distinct_rows(*drop_weightless(X, Y, weights, counts, groups), levels=task.categorical)
         if settings.at_infinity:
             fitted = fit_limit(rows, task, settings)
         else:

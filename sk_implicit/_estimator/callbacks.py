@@ -29,16 +29,18 @@ class FitWatch:
     ----------
     estimator : CallbackSupport
         The estimator at the start of its ``fit``; one whose ``verbose`` is set gets a line for each step.
-    X, y, sample_weight
+    X, y
         What ``fit`` was given.
     max_steps : int
         The most steps it will take; 0 for a fit in one piece.
+    **metadata
+        What it was given beside them; None for what it was not.
     """
 
-    def __init__(self, estimator, X, y, sample_weight, *, max_steps: int):
+    def __init__(self, estimator, X, y, *, max_steps: int, **metadata):
         self._estimator = estimator
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self._data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        given = {name: value for name, value in metadata.items() if value is not None}
+        self._data = {"estimator": estimator, "X": X, "y": y, "metadata": given or None}
         self._fit: Any = None
         self._step: Any = None
         if hasattr(estimator, "_init_callback_context"):

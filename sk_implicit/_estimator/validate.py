@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_array, check_X_y
+from sklearn.utils import check_array, check_consistent_length, check_X_y, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from ..function_space.leaving_out import LeavingOut
 from ..inputs.relevance import choose_inputs
 from ..inputs.scaling import InputScaling
 from ..models import Settings
@@ -66,6 +67,31 @@ def validate_weights(sample_weight, X) -> np.ndarray:
     return weights
 
 
+def validate_groups(groups, weights: np.ndarray) -> np.ndarray | None:
+    """Return the number of each row's group, (n,), or None where no groups were given.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n,) or None
+        Names of groups, of any type that can be sorted; gaps (None, NaN) are a group.
+    weights : (n,) array
+        Sample weights, from `validate_weights`.
+    """
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    check_consistent_length(weights, groups)
+    names = groups.astype(str) if groups.dtype == object else groups
+    numbers = np.ravel(np.unique(names, return_inverse=True)[1])
+    n_groups = len(np.unique(numbers[weights > 0]))
+    if n_groups < 2:
+        raise ValueError(
+            f"groups must name at least 2 groups of rows with a positive weight, one of which is left out at "
+            f"a time; got {n_groups}. Use groups=None to leave out rows."
+        )
+    return numbers
+
+
 def check_bounds(clip) -> None:
     """Refuse a pair of bounds of predictions that is none."""
     if isinstance(clip, tuple | list):
@@ -82,7 +108,7 @@ def drop_weightless(X, Y, weights, *others):
     if weights.all():
         return X, Y, weights, *others
     kept = weights > 0
-    return tuple(part[kept] for part in (X, Y, weights, *others))
+    return tuple(None if part is None else part[kept] for part in (X, Y, weights, *others))
 
 
 def check_width(width: float, n: int) -> None:
@@ -190,21 +216,21 @@ def validated_rows(estimator, X, dtype: np.dtype):
     return rounded
 
 
-def hold_out(Y: np.ndarray, seed: int, fraction: float, strata: np.ndarray | None = None):
+def hold_out(left_out: LeavingOut, seed: int, fraction: float, strata: np.ndarray | None = None):
     """Return the numbers of the rows to train on and of those that early stopping holds out.
 
     Parameters
     ----------
-    Y : (n, k) array
-        Targets.
+    left_out : LeavingOut
+        Which rows belong together: groups are held out whole.
     seed : int
         Seed of the split.
     fraction : float
         Share of the rows to hold out.
     strata : (n,) array or None
-        Classes that the split should balance.
+        Classes that the split should balance, where no rows belong together.
     """
-    n = len(Y)
+    n = len(left_out.weights)
     n_held_out = int(np.ceil(fraction * n))
     if n - n_held_out < 1 or n_held_out < 2:
         raise ValueError(
@@ -212,6 +238,13 @@ def hold_out(Y: np.ndarray, seed: int, fraction: float, strata: np.ndarray | Non
             f"{n} samples, which leaves {n - n_held_out} to train and {n_held_out} to validate on; "
             "at least 1 and 2 are needed. Change validation_fraction or set early_stopping=False."
         )
+    if left_out.several():
+        numbers = left_out.numbers()
+        shuffled = np.random.RandomState(seed).permutation(numbers.max() + 1)
+        sizes = np.cumsum(np.bincount(numbers)[shuffled])
+        n_groups = min(int(np.searchsorted(sizes, n_held_out)) + 1, len(shuffled) - 1)
+        held = np.isin(numbers, shuffled[:n_groups])
+        return np.flatnonzero(~held), np.flatnonzero(held)
     from sklearn.model_selection import train_test_split  # 10 ms of import that few fits need
 
     return train_test_split(np.arange(n), test_size=n_held_out, random_state=seed, stratify=strata)

@@ -6,12 +6,13 @@ On the linearised network the fit is F = F₀ + K C with one n × n tangent kern
 
 is solved by Newton's method in function space. With the curvature B = L Lᵀ and the residual q in its
 coordinates (`function_space.losses`), G = (LᵀKL + a I)⁻¹ and H_i = Π_i − a G_ii, a k × k matrix of leverages,
-one Newton step of the fit without weight u_i of row i (w_i, or less: see `left_out_weights`) turns
+one Newton step of the fit without weight u_i of row i (w_i, or less) turns
 q_i into
 
     q_i⁻ = (I − (u_i/w_i) H_i)⁻¹ q_i,
 
-and moves its prediction by −(q_i⁻ − q_i)/ℓ_i [1]_. The score is the loss of the predictions so moved. For
+and moves its prediction by −(q_i⁻ − q_i)/ℓ_i [1]_. Of rows G that are left out together (`leaving_out`),
+I − H_GG takes the place of I − H_i. The score is the loss of the predictions so moved. For
 the squared error the step is exact, and the score the closed form of `leave_one_out`.
 
 With L = diag(ℓ) Π and T_c = diag(ℓ_c) K diag(ℓ_c), G is the inverse of the block diagonal Λ + a I, Λ with
@@ -36,10 +37,12 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from .leave_one_out import LeaveOneOut, kept_share, refined_minimum, weighted_grid
+from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
+from .leaving_out import LeavingOut, kept_share, without_group
 from .losses import Curvature, Loss
 from .newton import Iterate, NewtonLimits, newton
 from .precondition import congruent, raise_diagonal
+from .ridge import symmetric
 
 # Penalties relative to the mean of diag K, at weights of 1, two to a decade.
 GRID = np.logspace(-7, 3, 21)
@@ -115,8 +118,23 @@ class SharedKernelSystem:
             blocks[:, c, c] += np.diag(P)
         return blocks
 
+    def block(self, rows: np.ndarray) -> np.ndarray:
+        """Return G among some rows, (r, k, r, k)."""
+        r, k = len(rows), self.curvature.scale.shape[1]
+        D = self.curvature.direction
+        block = np.zeros((r, k, r, k))
+        for c, P in enumerate(self.P):
+            block[:, c, :, c] = P[np.ix_(rows, rows)]
+            if D is not None:
+                X = cho_solve(self.factor, D[:, c, None] * P[:, rows], check_finite=False)
+                for c2, P2 in enumerate(self.P):
+                    block[:, c2, :, c] -= (P2[rows] * D[:, c2]) @ X
+        return block
 
-def leave_one_out_loss(K, Y, F0, weights, loss: Loss, penalty: float, D=None, left_out=None):
+
+def leave_one_out_loss(
+    K, Y, F0, weights, loss: Loss, penalty: float, D=None, left_out: LeavingOut | None = None
+):
     """Return the approximate leave-one-out loss of the linearised network.
 
     Parameters
@@ -133,8 +151,8 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, penalty: float, D=None, le
         The penalty a, absolute.
     D : (n, k) array or None
         Predictions less ``F0`` for a penalty nearby, where the fit starts from.
-    left_out : (n,) array or None
-        How much weight a row loses, None for all of it.
+    left_out : LeavingOut or None
+        What is left out at a time, None for every row by itself.
 
     Returns
     -------
@@ -163,18 +181,30 @@ def leave_one_out_loss(K, Y, F0, weights, loss: Loss, penalty: float, D=None, le
     end, _ = newton(evaluate, step, start, limits)
     D, curvature = end.predictions, systems[0].curvature
     unexplained = penalty * systems[0].diagonal_blocks()  # I − H
-    if curvature.direction is not None:
-        unexplained += curvature.direction[:, :, None] * curvature.direction[:, None, :]
-    share = 1.0 if left_out is None else (left_out / weights)[:, None, None]
+    along = curvature.direction
+    if along is not None:
+        unexplained += along[:, :, None] * along[:, None, :]
+    share = 1.0 if left_out is None else (left_out.weights / weights)[:, None, None]
     kept = kept_share(unexplained, share, np.eye(Y.shape[1]))
     # in the coordinates of the system's curvature, one Newton step old at most
     q = curvature.project(weights[:, None] * end.residual / curvature.scale)
-    moved = curvature.project(np.linalg.solve(kept, q[..., None])[..., 0]) - q
+    without = np.linalg.solve(kept, q[..., None])[..., 0]
+    for rows in [] if left_out is None else left_out.several():
+        block = penalty * systems[0].block(rows)
+        if along is not None:
+            for place, d in enumerate(along[rows]):
+                block[place, :, place] += d[:, None] * d
+        size = len(rows) * Y.shape[1]
+        found = without_group(block.reshape(size, size), q[rows].reshape(size, 1))
+        without[rows] = found.reshape(len(rows), -1)
+    moved = curvature.project(without) - q
     held_out = loss.evaluate(Y, F0 + D - moved / curvature.scale).value
     return float(np.average(held_out, weights=weights)), D
 
 
-def approximate_leave_one_out(K, Y, F0, weights, loss: Loss, left_out=None) -> LeaveOneOut:
+def approximate_leave_one_out(
+    K, Y, F0, weights, loss: Loss, left_out: LeavingOut | None = None
+) -> LeaveOneOut:
     """Choose the penalty with the smallest approximate leave-one-out loss.
 
     The search walks along `GRID`, moved to the scale of the weights, from near its middle, downhill to the
@@ -225,6 +255,4 @@ def _inverse(T: np.ndarray) -> np.ndarray:
     if info != 0:
         raise np.linalg.LinAlgError("the shifted kernel is not positive definite")
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
-    return inverse
+    return symmetric(inverse)

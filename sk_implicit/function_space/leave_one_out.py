@@ -6,8 +6,8 @@ changes its residual to
 
     e_i / (1 − u_i h_i / w_i),
 
-where u_i is w_i, or less (see `left_out_weights`). The score is Σ w_i e_i² / Σ w_i, evaluated for a
-whole grid of a from one eigendecomposition.
+where u_i is w_i, or less, and rows that are left out together have a system for each group (`leaving_out`).
+The score is Σ w_i e_i² / Σ w_i, evaluated for a whole grid of a from one eigendecomposition.
 
 The predictions that are left out also tell whether to keep predictions within the range of the targets, as
 means of the targets would be: where rows are like others they gain by it, and where targets go on along a
@@ -23,6 +23,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .._numerics.ranges import power_of_two
+from .leaving_out import LeavingOut, kept_share, without_group
 
 # The grid of penalties relative to the mean of diag K, at weights of 1, from interpolation to the mean.
 LOO_GRID = np.logspace(-9, 3, 73)
@@ -53,7 +54,7 @@ class ExactLeaveOneOut(LeaveOneOut):
 
 
 def leave_one_out(
-    K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: np.ndarray | None = None
+    K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: LeavingOut | None = None
 ) -> ExactLeaveOneOut:
     """Choose the penalty with the smallest leave-one-out error.
 
@@ -65,8 +66,8 @@ def leave_one_out(
         Centred targets.
     weights : (n,) array
         Positive sample weights.
-    left_out : (n,) array or None
-        How much weight a row loses, None for all of it.
+    left_out : LeavingOut or None
+        What is left out at a time, None for every row by itself.
 
     Returns
     -------
@@ -81,26 +82,6 @@ def leave_one_out(
     best = int(np.argmin(scores))
     residual = left.residual(grid[best] * scale)
     return ExactLeaveOneOut(*refined_minimum(grid, scores, best), scores, residual)
-
-
-def kept_share(
-    unexplained: np.ndarray, share: np.ndarray | float, one: np.ndarray | float = 1.0
-) -> np.ndarray:
-    """Return 1 − u h/w, by which a row's residual is divided when it is left out.
-
-    Written so that it keeps its digits where h is close to 1, and at least ε.
-
-    Parameters
-    ----------
-    unexplained : array
-        1 − h, of any shape; or the matrices I − H of k coupled outputs, (n, k, k).
-    share : array or float
-        u/w, that of its weight which a row loses.
-    one : array or float
-        1; I for matrices, of which only the diagonal is kept from 0.
-    """
-    kept = (1.0 - share) * one + share * unexplained
-    return np.maximum(kept, np.finfo(np.float64).eps, out=kept, where=np.asarray(one, bool))
 
 
 def weighted_grid(grid: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -130,8 +111,9 @@ def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[fl
 
 
 def keeps_to_range(
-    Y: np.ndarray, residual: np.ndarray, weights: np.ndarray, believed: float = 0.05
-) -> np.ndarray:
+    Y: np.ndarray, residual: np.ndarray, weights: np.ndarray, left_out: LeavingOut | None = None,
+    believed: float = 0.05,
+) -> np.ndarray:  # fmt: skip
     """Return for each output whether to keep predictions within the range of the targets, (k,).
 
     That is where a share of their variance is left, and keeping to the range leaves no more.
@@ -145,19 +127,27 @@ def keeps_to_range(
         the other rows' targets.
     weights : (n,) array
         Positive sample weights.
+    left_out : LeavingOut or None
+        Which rows were left out together, None for none.
     believed : float, default=0.05
         Share of the variance that is left below which predictions are believed beyond the range, too.
     """
-    if len(Y) < 3:  # no range without a row
+    group = np.arange(len(Y)) if left_out is None else left_out.numbers()
+    if group.max() < 2:  # no range without a group
         return np.zeros(Y.shape[1], bool)
     predictions = Y - residual
-    least, second, second_largest, largest = np.sort(Y, axis=0)[[0, 1, -2, -1]]
-    low = np.where(least < Y, least, second)
-    high = np.where(largest > Y, largest, second_largest)
-    kept = np.clip(predictions, low, high)
+    kept = np.clip(predictions, _least_of_others(Y, group), -_least_of_others(-Y, group))
     free = weights @ (Y - predictions) ** 2
     variance = weights @ (Y - np.average(Y, axis=0, weights=weights)) ** 2
     return (weights @ (Y - kept) ** 2 <= free) & (free >= believed * variance)
+
+
+def _least_of_others(Y: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return for every row the least targets of other groups, (n, k)."""
+    of_groups = np.full((int(group.max()) + 1, Y.shape[1]), np.inf)
+    np.minimum.at(of_groups, group, Y)
+    least, second = np.sort(of_groups, axis=0)[[0, 1]]
+    return np.where(least < of_groups, least, second)[group]
 
 
 class LeaveOneOutErrors:
@@ -167,9 +157,10 @@ class LeaveOneOutErrors:
     apart penalties that stand above its rounding errors, at half the time.
     """
 
-    def __init__(self, K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: np.ndarray | None = None):
+    def __init__(self, K: np.ndarray, Y: np.ndarray, weights: np.ndarray, left_out: LeavingOut | None = None):
         weights = weights.astype(np.float64)
-        self.leave = 1.0 if left_out is None else (left_out / weights)[:, None]  # u/w
+        self.leave = 1.0 if left_out is None else (left_out.weights / weights)[:, None]  # u/w
+        self.several = [] if left_out is None else left_out.several()
         self.unit = power_of_two(weights.mean())  # small weights would underflow in float32
         self.weights = weights / self.unit
         self.root = np.sqrt(self.weights)[:, None]
@@ -195,5 +186,15 @@ class LeaveOneOutErrors:
         penalties = penalties / self.unit
         shrink = penalties[:, None] / (self.values + penalties[:, None])  # a/(λ + a), (grid, n)
         factor = kept_share((self.Q**2) @ shrink.T, self.leave)
+        blocks = [self._unexplained(rows, shrink) for rows in self.several]
         for projected in self.projected.T:
-            yield self.Q @ (shrink * projected).T / factor
+            residual = self.Q @ (shrink * projected).T
+            left = residual / factor
+            for rows, unexplained in zip(self.several, blocks):
+                left[rows] = without_group(unexplained, residual[rows].T[..., None])[..., 0].T
+            yield left
+
+    def _unexplained(self, rows: np.ndarray, shrink: np.ndarray) -> np.ndarray:
+        """Return I − H among some rows, (grid, r, r)."""
+        Q = self.Q[rows]
+        return np.stack([(Q * one) @ Q.T for one in shrink])

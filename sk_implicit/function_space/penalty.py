@@ -8,6 +8,7 @@ import numpy as np
 
 from .approximate_leave_one_out import approximate_leave_one_out
 from .leave_one_out import LeaveOneOut, keeps_to_range, leave_one_out
+from .leaving_out import LeavingOut
 from .losses import Loss
 
 
@@ -60,7 +61,7 @@ def most_rows(loss: Loss, k: int) -> int:
 
 
 def best_penalty(
-    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: np.ndarray | None, scale: float
+    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: LeavingOut | None, scale: float
 ) -> Penalty:
     """Choose the penalty by leave-one-out, for one kernel of all outputs.
 
@@ -74,8 +75,8 @@ def best_penalty(
         Positive sample weights.
     loss : Loss
         What predictions are scored by.
-    left_out : (n,) array or None
-        How much weight a row loses, None for all of it.
+    left_out : LeavingOut or None
+        What is left out at a time, None for every row by itself.
     scale : float
         Mean of diag K over all rows.
     """
@@ -85,7 +86,7 @@ def best_penalty(
     if loss.constant_curvature:
         choice = exact = leave_one_out(K, residual, weights, left_out)
         losses = np.mean(residual**2, axis=1)
-        in_range = keeps_to_range(Y, exact.residual, weights)
+        in_range = keeps_to_range(Y, exact.residual, weights, left_out)
     else:
         choice = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
     unexplained = float(np.average(losses, weights=weights))

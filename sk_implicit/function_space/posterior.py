@@ -3,12 +3,17 @@ r"""Predictive uncertainty: the Gaussian process of the linearised network.
 Trained to the optimum, the network linearised there is kernel ridge regression with its tangent kernel K
 and penalty a: the mean of a Gaussian process with covariance s² K and noise variance s² a/w on a row of
 weight w [1]_. A new observation at x has the variance s² v(x) + σ², v of `function_space.ridge` and one
-σ² for all rows, whatever their weights. Leaving out weight u_i of row i (w_i, or less: see
-`left_out_weights`) leaves the residual and the variance of f (over s²)
+σ² for all rows, whatever their weights. Leaving out weight u_i of row i (w_i, or less) leaves the residual
+and the variance of f (over s²)
 
     e_i⁻ = e_i / (1 − u h_i/w_i),     v_i⁻ = a (h_i/w_i) / (1 − u h_i/w_i),
 
-with e the residual and h = w v/a the leverage. s² and σ² maximise the leave-one-out predictive density,
+with e the residual and h = w v/a the leverage. Rows G that are left out together (`leaving_out`) have, with
+the covariance V of f among them in the place of v,
+
+    e_G⁻ = (I − V W/a)⁻¹ e_G,     V⁻ = (I − V W/a)⁻¹ V.
+
+s² and σ² maximise the leave-one-out predictive density,
 
     Σ_i w_i log N(e_i⁻; 0, s² v_i⁻ + σ²),      σ² ≥ s² a/w̄,
 
@@ -37,7 +42,8 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .._numerics.blocks import numbered_blocks
-from .leave_one_out import kept_share, refined_minimum
+from .leave_one_out import refined_minimum
+from .leaving_out import LeavingOut, kept_share, without_group
 from .ridge import Kernel, RidgeFit, RidgeSystem
 
 # Ratios σ²/s² that are tried, relative to the penalty, six to a decade: up to nothing but noise.
@@ -119,7 +125,7 @@ class LeftOutRows(NamedTuple):
     """Training rows: weights w, what each loses when it is left out, u, and which are landmarks."""
 
     weights: np.ndarray
-    left_out: np.ndarray
+    left_out: LeavingOut
     landmarks: np.ndarray
 
 
@@ -149,21 +155,32 @@ def leave_out(
         What the residuals of the predictions are beyond those of the ridge regression.
     """
     system, weights = fit.system, rows.weights
+    counted = np.ones(len(weights), bool)
     if fit.shift is not None:
-        left = np.minimum(fit.shift * system.inverse_diagonal(), 1.0)  # 1 − h
-        spanned, unspanned = fit.shift * (1.0 - left), np.zeros(len(weights))
-        counted = np.ones(len(weights), bool)
+        shift, inverse = fit.shift, system.inverse()
+        left = np.minimum(shift * inverse.diagonal(), 1.0)  # 1 − h
+        spanned, unspanned = shift * (1.0 - left), np.zeros(len(weights))
     else:
+        shift, inverse = system.penalty / weights, None
         parts = [
             system.split_variance(kernel(part), diagonal[part]) for part in numbered_blocks(len(weights))
         ]
         spanned, unspanned = (np.concatenate(part) for part in zip(*parts))
-        spanned = np.minimum(spanned, system.penalty / weights)  # a h/w
+        spanned = np.minimum(spanned, shift)  # a h/w
         left = 1.0 - weights * spanned / system.penalty
-        counted = np.ones(len(weights), bool)
         counted[rows.landmarks] = False
-    kept = kept_share(left, rows.left_out / weights)
-    residual, variance = fit.residual[:, c] / kept + excess, spanned / kept + unspanned
+    kept = kept_share(left, rows.left_out.weights / weights)
+    residual, variance = fit.residual[:, c] / kept, spanned / kept
+    for group in rows.left_out.several():
+        if inverse is not None:
+            unexplained = shift[group, None] * inverse[np.ix_(group, group)]
+            covariance = (np.eye(len(group)) - unexplained) * shift[group]
+        else:
+            covariance = system.spanned_covariance(kernel(group))
+            unexplained = np.eye(len(group)) - covariance / shift[group]
+        without = without_group(unexplained, np.column_stack([fit.residual[group, c], covariance]))
+        residual[group], variance[group] = without[:, 0], np.maximum(without[:, 1:].diagonal(), 0.0)
+    residual, variance = residual + excess, variance + unspanned
     return LeftOut(residual[counted], variance[counted], weights[counted])
 
 

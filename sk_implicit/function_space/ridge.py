@@ -111,10 +111,15 @@ class RidgeSystem:
         V = forward(self.prior, cross.T)
         return V, forward(self.factor, V)
 
-    def inverse_diagonal(self) -> np.ndarray:
-        """Return the diagonal of (T Tᵀ)⁻¹, (p,)."""
-        inverse, _ = dpotri(self.factor, lower=1)
-        return np.diag(inverse).copy()
+    def spanned_covariance(self, cross: np.ndarray) -> np.ndarray:
+        """Return the covariance of f in the span of the landmarks, (r, r), where those are not all rows."""
+        assert self.prior is not None, "on landmarks"
+        S = forward(self.factor, forward(self.prior, cross.T))
+        return S.T @ S
+
+    def inverse(self) -> np.ndarray:
+        """Return (T Tᵀ)⁻¹, (p, p)."""
+        return symmetric(dpotri(self.factor, lower=1)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +206,13 @@ def forward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
 def backward(factor: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Return T⁻ᵀ B for a lower triangular T."""
     return solve_triangular(factor, B, lower=True, trans="T", check_finite=False)
+
+
+def symmetric(lower: np.ndarray) -> np.ndarray:
+    """Return the symmetric matrix of which a lower triangle is given."""
+    full = np.tril(lower)
+    full += np.tril(full, -1).T
+    return full
 
 
 def shifted_cholesky(K: np.ndarray, shift: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:

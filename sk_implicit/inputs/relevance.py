@@ -2,31 +2,19 @@ r"""What a network sees of its inputs: a scale for each feature, learnt by the l
 
 Before the network is drawn, the infinitely wide network at its start stands for it: a Gaussian process
 with the tangent kernel K of `sk_implicit.limit`, whose inputs are x̃ = [x ∘ e^t, b e^{t₀}]. Columns that
-encode one feature (`inputs.encoding`) share their t, next to that of the feature itself. With Σw = N
-observations (a row of weight w is w equal rows), noise variance v relative to the kernel and the
-amplitude a profiled out, its negative log marginal likelihood is, up to a constant,
-
-    ½ log |K + v W⁻¹| + ½ (N − n) log v + ½ N log a,      a = yᵀ (K + v W⁻¹)⁻¹ y / N,
-
-minimised over u, t₀ and log v, where t = C^½ u, with the prior u_j ~ N(0, τ²), that is ½ Σ u_j²/τ² added
-[1]_. The prior (`inputs.scale_prior`) keeps features that the likelihood says nothing about where the
-user put them, and their encoded columns, whose t counts from a fraction of the feature's own size, in the
-background.
+encode one feature (`inputs.encoding`) share their t, next to that of the feature itself. They maximise the
+marginal likelihood (`inputs.likelihood`), with a prior on t (`inputs.scale_prior`) that keeps features that
+the likelihood says nothing about where the user put them, and their encoded columns, whose t counts from a
+fraction of the feature's own size, in the background [1]_.
 
 Of targets that are noisy and far from normal (skewed, heavy-tailed) the likelihood is that of their normal
 scores (`inputs.normal_scores`). How noisy they are is the leave-one-out error of the process that a few
 iterations on a small sample learn from the targets themselves.
 
-All derivatives by t come from one product. With unit rows n_i of x̃, ρ = n_iᵀn_j, B = −∂K/∂ρ at fixed
-norms and any symmetric G (see `sk_implicit.kernel`),
-
-    ∂K_ij/∂t_c = (K + B ρ)_ij (n_ic² + n_jc²) − 2 B_ij n_ic n_jc,
-    ⟨G, ∂K/∂t_c⟩ = 2 Σ_i n_ic² Σ_j (G ∘ (K + B ρ))_ij − 2 [Nᵀ (G ∘ B) N]_cc.
-
 References
 ----------
 .. [1] C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning", MIT Press 2006,
-   sections 5.1 (automatic relevance determination) and 5.4.1 (the gradient).
+   section 5.1 (automatic relevance determination).
 """
 
 from __future__ import annotations
@@ -35,17 +23,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
 from scipy.optimize import minimize
 from scipy.sparse import issparse
 
 from .._numerics.blocks import sample_rows
 from .._numerics.ranges import largest_magnitude, power_of_two
 from ..function_space.leave_one_out import leave_one_out
-from ..limit import KernelDerivatives, limit_diagonal, limit_kernel, limit_kernel_derivatives
+from ..function_space.leaving_out import LeavingOut
+from ..limit import limit_kernel
 from .encoding import PiecewiseLinear, dense
+from .likelihood import FAILED, Likelihood
 from .normal_scores import far_from_normal, normal_scores
-from .scale_prior import SETTINGS as PRIOR
 from .scale_prior import ScalePrior, indicator_sizes
 from .scaling import InputScaling
 from .table import Table, rare_sizes
@@ -69,11 +57,9 @@ class RelevanceSettings:
     noisy : float
         The leave-one-out R² below which they are.
     noise, noise_bounds : float and pair of floats
-        Noise variance relative to the kernel at the start, and its bounds.
+        Noise variance relative to the kernel at the start, that of groups likewise, and their bounds.
     scale_bounds : pair of floats
         Bounds on u and t₀.
-    smallest_sine : float
-        Angles with a sine below this are rounding errors of equal or opposite rows.
     encoded_share : float
         Size of a feature's encoded columns beside the feature itself, before anything is learnt.
     largest_gamma : float
@@ -90,7 +76,6 @@ class RelevanceSettings:
     noise: float = 0.1
     noise_bounds: tuple[float, float] = (1e-6, 30.0)
     scale_bounds: tuple[float, float] = (-6.0, 4.0)
-    smallest_sine: float = 5e-8
     encoded_share: float = 0.45
     largest_gamma: float = 1.2
 
@@ -101,7 +86,7 @@ _INDEPENDENT = ScalePrior()
 
 def choose_inputs(
     X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None,
-    balanced: bool = False, left_out: np.ndarray | None = None, standardize: bool = False,
+    balanced: bool = False, left_out: LeavingOut | None = None, standardize: bool = False,
     categorical: np.ndarray | None = None,
 ) -> InputScaling:  # fmt: skip
     """Return what the network is to see of X.
@@ -123,8 +108,8 @@ def choose_inputs(
     balanced : bool, default=False
         Whether the constant column, where nothing is learnt, is as large as what varies of the features,
         instead of 1.
-    left_out : (n,) array or None
-        How much of its weight a row would lose in leave-one-out, None for all of it: one observation.
+    left_out : LeavingOut or None
+        What leave-one-out would take away at a time, None for every row by itself.
     standardize, categorical
         As in `Table.of`.
     """
@@ -170,7 +155,7 @@ def _varies(X) -> np.ndarray:
 
 def likelihood_targets(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
-    left_out: np.ndarray | None = None, prior: ScalePrior = _INDEPENDENT,
+    left_out: LeavingOut | None = None, prior: ScalePrior = _INDEPENDENT,
 ) -> np.ndarray:  # fmt: skip
     """Return what the scales are learnt from, (n, k): targets, or scores of noisy ones far from normal.
 
@@ -202,7 +187,7 @@ def likelihood_targets(
 
 def learn_relevance(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
-    left_out: np.ndarray | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = SETTINGS.max_iter,
+    left_out: LeavingOut | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = SETTINGS.max_iter,
 ) -> tuple[np.ndarray, float]:  # fmt: skip
     """Learn one factor per group of columns.
 
@@ -220,7 +205,7 @@ def learn_relevance(
         Scale γ of the network.
     bias : bool
         Whether the inputs get a constant column.
-    left_out : (n,) array or None
+    left_out : LeavingOut or None
         As in `choose_inputs`.
     prior : ScalePrior
         That of the groups' log scales, in the order of their numbers; independent by default.
@@ -241,7 +226,7 @@ def learn_relevance(
     if not (np.any(X) and np.any(Y)):
         return neutral
     # as many observations as there are rows, and copies in a table of counts
-    n_observations = len(weights) if left_out is None else float(np.sum(weights / left_out))
+    n_observations = len(weights) if left_out is None else float(np.sum(weights / left_out.weights))
     weights = weights * (n_observations / float(weights.sum()))
     groups = np.unique(groups, return_inverse=True)[1]
     n_groups = int(groups.max()) + 1
@@ -249,84 +234,19 @@ def learn_relevance(
         X = np.hstack([X, np.ones((len(X), 1))])
         groups = np.append(groups, n_groups)
     X = X / (np.sqrt(np.average(np.sum((X / largest) ** 2, axis=1), weights=weights)) * largest)
-    likelihood = _Likelihood(X, Y, weights, groups, min(gamma, SETTINGS.largest_gamma), prior, n_groups)
-    n_scales = n_groups + bias
+    likelihood = Likelihood(
+        X, Y, weights, groups, min(gamma, SETTINGS.largest_gamma), prior, n_groups, together=left_out
+    )
+    n_scales, noises = n_groups + bias, likelihood.n_noises
     found = minimize(
         likelihood,
-        np.append(np.zeros(n_scales), np.log(SETTINGS.noise * likelihood.unit_diagonal)),
+        np.append(np.zeros(n_scales), np.full(noises, np.log(SETTINGS.noise * likelihood.unit_diagonal))),
         jac=True,
         method="L-BFGS-B",
-        bounds=[SETTINGS.scale_bounds] * n_scales + [tuple(np.log(SETTINGS.noise_bounds))],
+        bounds=[SETTINGS.scale_bounds] * n_scales + [tuple(np.log(SETTINGS.noise_bounds))] * noises,
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": SETTINGS.least_gain},
     )
-    if not np.isfinite(found.fun) or found.fun >= _FAILED:
+    if not np.isfinite(found.fun) or found.fun >= FAILED:
         return neutral
     columns = np.exp(likelihood.log_scales(found.x))[groups]
     return (columns[:-1], float(columns[-1])) if bias else (columns, 0.0)
-
-
-# What the objective returns where the kernel cannot be factorised.
-_FAILED = 1e100
-
-
-class _Likelihood:
-    """Negative log marginal likelihood per observation, and its gradient, of u, t₀ and log noise.
-
-    The first ``n_penalised`` of the groups' log scales have the prior; that of the bias has none.
-    """
-
-    def __init__(self, X, Y, weights, groups, gamma: float, prior: ScalePrior, n_penalised: int):
-        self.X, self.Y, self.weights, self.gamma = X, Y, weights, gamma
-        self.groups, self.prior, self.n_penalised = groups, prior, n_penalised
-        self.total = float(weights.sum())
-        self.unit_diagonal = float(np.average(limit_diagonal(X, gamma=gamma), weights=weights))
-
-    def log_scales(self, parameters: np.ndarray) -> np.ndarray:
-        """Return t and t₀."""
-        t = parameters[:-1].copy()
-        t[: self.n_penalised] = self.prior.log_scales(t[: self.n_penalised])
-        return t
-
-    def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return value and gradient (Rasmussen and Williams, eq. 5.9, with the amplitude profiled out)."""
-        t, noise = self.log_scales(parameters), np.exp(parameters[-1])
-        n, k = self.Y.shape
-        X = self.X * np.exp(t)[self.groups]
-        kernel = limit_kernel_derivatives(X, gamma=self.gamma, by_gamma=False)
-        system = kernel.value.copy()
-        system.flat[:: n + 1] += noise / self.weights
-        factor, failed = lapack.dpotrf(system.T, lower=True, overwrite_a=True)  # zero above the diagonal
-        if failed:
-            return _FAILED, np.zeros_like(parameters)
-        half, _ = lapack.dpotri(factor, lower=True)
-        inverse = half + half.T
-        inverse.flat[:: n + 1] = half.diagonal()
-        c = inverse @ self.Y
-        amplitudes = np.einsum("nk,nk->k", self.Y, c) / self.total
-        value = k * (np.log(factor.diagonal()).sum() + 0.5 * (self.total - n) * np.log(noise))
-        value += 0.5 * self.total * np.log(amplitudes).sum()
-        # −2 ∂value/∂K
-        G = (c / amplitudes) @ c.T - k * inverse
-        gradient = np.empty_like(parameters)
-        by_column = _by_log_scales(X, kernel, G)
-        gradient[:-1] = -0.5 * np.bincount(self.groups, by_column, minlength=len(t))
-        by_noise = noise * float(np.diag(G) @ (1 / self.weights))
-        gradient[-1] = -0.5 * by_noise + 0.5 * k * (self.total - n)
-        u = parameters[: self.n_penalised]
-        value += 0.5 * float(u @ u) / PRIOR.std**2
-        gradient[: len(u)] = self.prior.by_u(gradient[: len(u)]) + u / PRIOR.std**2
-        return value / self.total, gradient / self.total
-
-
-def _by_log_scales(X: np.ndarray, kernel: KernelDerivatives, G: np.ndarray) -> np.ndarray:
-    """Return ⟨G, ∂K/∂t_c⟩ for every column c; see the module's head."""
-    norms = np.linalg.norm(X, axis=1)
-    N = X / np.where(norms > 0, norms, 1.0)[:, None]
-    rho = np.clip(kernel.cosine, -1.0, 1.0)
-    sine = np.sqrt((1 - rho) * (1 + rho))
-    B = np.divide(kernel.theta, sine, out=np.zeros_like(rho), where=sine > SETTINGS.smallest_sine)
-    rho *= B
-    rho += kernel.value
-    radial = np.einsum("ij,ij->i", G, rho)
-    B *= G
-    return 2 * (N**2).T @ radial - 2 * np.einsum("nc,nc->c", N, B @ N)

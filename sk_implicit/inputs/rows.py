@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
+
+from .._numerics.blocks import slices
+from ..function_space.leaving_out import LeavingOut
+
+
+@dataclass(frozen=True, slots=True)
+class CellLimits:
+    """When inputs are cells of a table that new rows fall into as well, instead of places among others.
+
+    Attributes
+    ----------
+    levels : int
+        Distinct values below which those of a feature are levels; as many as keep it from being encoded.
+    rows_per_cell : float
+        Mean number of rows to an input from which the values of a single feature are cells, however many.
+    columns : int
+        Columns that are looked at a time: sparse ones are dense then.
+    """
+
+    levels: int = 6
+    rows_per_cell: float = 10.0
+    columns: int = 512
+
+
+LIMITS = CellLimits()
 
 
 class DistinctRows(NamedTuple):
@@ -19,21 +45,24 @@ class DistinctRows(NamedTuple):
         Targets.
     weights : (n,) array
         Sums of the weights of equal rows.
-    left_out : (n,) array
-        How much of its weight a row loses in leave-one-out (see `left_out_weights`).
+    left_out : LeavingOut
+        What is left out at a time: groups, rows of equal inputs, single rows or one of their copies.
     """
 
     X: Any
     Y: np.ndarray
     weights: np.ndarray
-    left_out: np.ndarray
+    left_out: LeavingOut
 
     def take(self, rows: np.ndarray) -> DistinctRows:
         """Return some of them."""
-        return DistinctRows(*(part[rows] for part in self))
+        return DistinctRows(self.X[rows], self.Y[rows], self.weights[rows], self.left_out[rows])
 
 
-def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | None = None) -> DistinctRows:
+def distinct_rows(
+    X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | None = None,
+    groups: np.ndarray | None = None, *, levels: np.ndarray | None = None,
+) -> DistinctRows:  # fmt: skip
     """Return the distinct rows of (X, Y), with the sums of their weights, in an order of their own.
 
     An optimiser amplifies the rounding error of a sum that is taken in another order. From these rows
@@ -51,18 +80,99 @@ def distinct_rows(X, Y: np.ndarray, weights: np.ndarray, counts: np.ndarray | No
         Sample weights.
     counts : (n,) array or None
         Those of them that may be counts of equal rows, before other factors; None for ``weights``.
+    groups : (n,) int array or None
+        Rows of equal number are left out together, and equal rows of two groups are distinct. None to leave
+        out rows of equal inputs together.
+    levels : (d,) bool array or None
+        Which columns are numbers of levels; None for none.
     """
     of_inputs, of_targets = row_keys(X), row_keys(Y)
-    order = np.lexsort((*of_targets.T[::-1], *of_inputs.T[::-1]))  # by X first
-    keys = np.hstack([of_inputs, of_targets])[order]
+    keys = np.hstack([of_inputs, of_targets])
+    if groups is not None:
+        keys = np.hstack([keys, row_keys(groups[:, None])])
+    order = np.lexsort(keys.T[::-1])  # by X first
+    keys = keys[order]
     group = np.empty(len(order), int)
     group[order] = np.cumsum(np.append(0, np.any(keys[1:] != keys[:-1], axis=1)))
     _, rows, given = np.unique(group, return_index=True, return_counts=True)
     X = X[rows] if issparse(X) else np.ascontiguousarray(X[rows])
     Y, counts = Y[rows], np.bincount(group, weights if counts is None else counts)
     weights = np.bincount(group, weights)
+    if groups is not None:
+        return DistinctRows(X, Y, weights, LeavingOut(weights, groups[rows]))
     copies = counts if (counts == np.round(counts)).all() else given
-    return DistinctRows(X, Y, weights, left_out_weights(X, Y, weights, copies))
+    return DistinctRows(X, Y, weights, left_out_at_a_time(X, Y, weights, copies, levels))
+
+
+def left_out_at_a_time(
+    X, Y: np.ndarray, weights: np.ndarray, copies: np.ndarray, levels: np.ndarray | None = None
+) -> LeavingOut:
+    """Return what leave-one-out takes away where no groups were given.
+
+    New rows come at inputs of their own. What rows with equal inputs tell of each other they tell of none of
+    those, and they are left out together, whether their targets are equal or not. Inputs that are cells of a
+    table are another matter: new rows fall into them, too, and rows are left out one by one, or, of a table
+    of counts, one of their copies (`left_out_weights`). So are the rows of an input that alone has some level
+    of a feature: without them nothing were known of it.
+
+    Parameters
+    ----------
+    X, Y, weights, copies
+        As in `left_out_weights`.
+    levels : (d,) bool array or None
+        Which columns are numbers of levels; None for none.
+    """
+    _, first, inputs = np.unique(row_keys(X), axis=0, return_index=True, return_inverse=True)
+    inputs, by_row = np.ravel(inputs), left_out_weights(X, Y, weights, copies)
+    if len(first) == len(inputs):
+        return LeavingOut(by_row)
+    X = X[first]
+    distinct, alone = _distinct_values(X, levels)
+    if _are_cells(X, distinct, float(copies.sum()) / len(first)):
+        return LeavingOut(by_row)
+    alone = alone[inputs]
+    return LeavingOut(
+        np.where(alone, by_row, weights), np.where(alone, len(first) + np.arange(len(inputs)), inputs)
+    )
+
+
+def _are_cells(X, distinct: np.ndarray, rows_per_input: float) -> bool:
+    """Whether distinct inputs are cells of a table: of levels alone, or filled by half or more."""
+    if (distinct < LIMITS.levels).all():
+        return True
+    if np.count_nonzero(distinct > 1) < 2 and rows_per_input < LIMITS.rows_per_cell:
+        return False
+    return _fills_half_of_a_table(X, X.shape[0])
+
+
+def _distinct_values(X, levels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Look at the values of distinct inputs.
+
+    Parameters
+    ----------
+    X : (n, d) array or CSR array
+        Distinct inputs.
+    levels : (d,) bool array or None
+        Which columns are numbers of levels; None for none.
+
+    Returns
+    -------
+    distinct : (d,) array
+        The number of values of each column; 1 of levels.
+    alone : (n,) bool array
+        Inputs that alone have some level, or one of the two values of an indicator.
+    """
+    (n, d), levels = X.shape, np.zeros(X.shape[1], bool) if levels is None else levels
+    distinct, alone = np.ones(d, int), np.zeros(n, bool)
+    for part in slices(d, LIMITS.columns):
+        columns = X[:, part].toarray() if issparse(X) else X[:, part]
+        rising = np.sort(columns, axis=0)
+        both_missing = np.isnan(rising[1:]) & np.isnan(rising[:-1])
+        distinct[part] += np.sum((rising[1:] != rising[:-1]) & ~both_missing, axis=0)
+        for column in columns.T[levels[part] | (distinct[part] == 2)]:
+            _, value, counts = np.unique(column, return_inverse=True, return_counts=True)
+            alone |= counts[np.ravel(value)] == 1
+    return np.where(levels, 1, distinct), alone
 
 
 def left_out_weights(X, Y: np.ndarray, weights: np.ndarray, copies: np.ndarray) -> np.ndarray:

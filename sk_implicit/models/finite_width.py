@@ -59,7 +59,7 @@ def fit_network(
     held_out, seed = None, None if previous is None else previous.split_seed
     if settings.early_stopping:
         seed = int(rng.randint(2**31 - 1)) if seed is None else seed
-        kept, left = task.split(rows.Y, seed)
+        kept, left = task.split(rows.Y, rows.left_out, seed)
         rows, held_out = rows.take(kept), rows.take(left)
     fit = continued(previous, rows, settings) if previous else new_start(rows, task, settings, rng)
     fit, objective = penalised(replace(fit, split_seed=seed), rows, task, settings)
@@ -97,7 +97,7 @@ def _validator(model: NetworkModel, held_out: DistinctRows | None, task: Task, s
     """Return the function that scores a network on the held-out rows, or None."""
     if held_out is None:
         return None
-    X, Y, weights, _ = held_out
+    X, Y, weights = held_out[:3]
     offset = model.outputs_of(X, [model.network], settings.n_jobs).values if model.centred else 0.0
 
     def validate(network: Network) -> float:

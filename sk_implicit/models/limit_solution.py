@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._numerics.blocks import sample_rows
+from ..function_space.leaving_out import LeavingOut
 from ..function_space.losses import Loss
 from ..function_space.newton import fit_newton
 from ..function_space.penalty import Penalty, best_penalty, most_rows
@@ -41,7 +42,7 @@ class LimitSolution:
 
 def solve_limit(
     X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
-    left_out: np.ndarray | None = None,
+    left_out: LeavingOut | None = None,
 ) -> LimitSolution:  # fmt: skip
     """Train the infinitely wide network: ridge regression on its tangent kernel, or Newton's method.
 
@@ -61,8 +62,8 @@ def solve_limit(
         Penalty relative to the weighted mean of diag K, raised to what `ridge` or `newton` can do with.
         "loo" minimises the leave-one-out loss, on a fixed random sample of rows where there are more than
         `function_space.penalty.most_rows`.
-    left_out : (n,) array or None
-        How much of its weight a row loses in leave-one-out, None for all of it.
+    left_out : LeavingOut or None
+        What is left out at a time, None for every row by itself.
     """
     Y = loss.softened(Y)
     landmarks = choose_landmarks(len(Y))
@@ -80,7 +81,7 @@ def solve_limit(
 
 def limit_penalty(
     X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
-    left_out: np.ndarray | None = None,
+    left_out: LeavingOut | None = None,
 ) -> Penalty:  # fmt: skip
     """Return the penalty of the infinitely wide network, whose start predicts 0.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from ..function_space.leaving_out import LeavingOut
 from ..function_space.losses import Loss
 from ..inputs.targets import Targets
 from ..training import Progress
@@ -73,7 +74,8 @@ class Task:
     score : callable
         ``score(Y, predictions, weights)`` is what early stopping watches.
     split : callable
-        ``split(Y, seed)`` returns the numbers of the rows that are kept and of those that are held out.
+        ``split(Y, left_out, seed)`` returns the numbers of the rows that are kept and of those
+        that are held out.
     balanced : bool
         Whether the constant input is as large as the features together, instead of 1 (see `choose_inputs`).
     categorical : (d,) bool array or None
@@ -83,7 +85,7 @@ class Task:
     scale_targets: Callable[[np.ndarray, np.ndarray], Targets]
     loss: Callable[[Targets], Loss]
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
-    split: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+    split: Callable[[np.ndarray, LeavingOut, int], tuple[np.ndarray, np.ndarray]]
     balanced: bool = False
     categorical: np.ndarray | None = None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..function_space.leaving_out import LeavingOut
 from ..function_space.posterior import LeftOutRows, Posterior, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..inputs.scaling import taken_back
@@ -17,7 +18,7 @@ from .limit_solution import LimitSolution, limit_kernel_rows
 
 
 def limit_posterior(
-    fit: LimitSolution, X, weights: np.ndarray, left_out: np.ndarray, *, gamma: float
+    fit: LimitSolution, X, weights: np.ndarray, left_out: LeavingOut, *, gamma: float
 ) -> Posterior:
     """Return the posterior of the infinitely wide network; the outputs share its kernel.
 
@@ -40,7 +41,7 @@ def limit_posterior(
 
 def tangent_posterior(
     tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
-    left_out: np.ndarray, penalty: float,
+    left_out: LeavingOut, penalty: float,
 ) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
     """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
 
@@ -55,8 +56,10 @@ def tangent_posterior(
         θ − θ₀.
     residual : (n, k) array
         Targets less predictions.
-    weights, left_out : (n,) arrays
-        Positive sample weights, and how much of it a row loses when it is left out.
+    weights : (n,) array
+        Positive sample weights.
+    left_out : LeavingOut
+        What is left out at a time.
     penalty : float
         The penalty, absolute.
     """

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..equilibrium import EquilibriumOptions, EquilibriumResult
+from ..function_space.leaving_out import LeavingOut
 from ..function_space.losses import Curvature, Loss, SquaredError
 from ..function_space.penalty import Penalty
 from ..network import Layers, Network
@@ -144,8 +145,8 @@ class Objective:
         Their tolerance; None for as tight as the residuals need.
     loss : Loss, default=SquaredError()
         The loss ℓ.
-    left_out : (n,) array or None
-        How much of its weight a row loses in leave-one-out, None for all of it.
+    left_out : LeavingOut or None
+        What is left out at a time, None for every row by itself.
     accuracy : Accuracy
         That of the equilibria.
 
@@ -160,13 +161,13 @@ class Objective:
         self, X, Y, weights, start: Network, *, penalty: float = 0.0, centred: bool = True,
         equilibrium_solver: str = "auto", equilibrium_tol: float | None = None,
         loss: Loss = SquaredError(),  # noqa: B008 — a value without state
-        left_out: np.ndarray | None = None, accuracy: Accuracy = _DEFAULT,
+        left_out: LeavingOut | None = None, accuracy: Accuracy = _DEFAULT,
     ):  # fmt: skip
         self.X, self.Y, self.weights = X, Y, weights
         self.start, self.penalty, self.centred = start, penalty, centred
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
         self.accuracy = accuracy
-        self.loss, self.left_out = loss, weights if left_out is None else left_out
+        self.loss, self.left_out = loss, LeavingOut(weights) if left_out is None else left_out
         self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
         self.explained = 1.0
         self._first: Point | None = None

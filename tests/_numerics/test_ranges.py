@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from sk_implicit._numerics.ranges import centred, largest_magnitude, power_of_two
-from sk_implicit.function_space.leave_one_out import kept_share
+from sk_implicit.function_space.leaving_out import kept_share
 from sk_implicit.inputs.targets import ClassScaling
 
 

@@ -12,6 +12,7 @@ from sk_implicit.function_space.approximate_leave_one_out import (
     leave_one_out_loss,
 )
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors
+from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.function_space.losses import CrossEntropy, SquaredError
 
 
@@ -52,9 +53,54 @@ def test_squared_error_gives_the_closed_form():
         score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha)
         # ½ ‖·‖² summed over outputs there, a mean over outputs here
         assert_allclose(score, LeaveOneOutErrors(K, Y, weights).scores(np.array([alpha]))[0], rtol=1e-9)
-        unit = np.minimum(weights, 1)
+        unit = LeavingOut(np.minimum(weights, 1))
         score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha, left_out=unit)
         assert_allclose(score, LeaveOneOutErrors(K, Y, weights, unit).scores(np.array([alpha]))[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_squared_error_of_groups_gives_the_closed_form(k):
+    K, _, _ = problem(1)
+    rng = np.random.RandomState(1)
+    Y, weights = rng.standard_normal((30, k)), rng.uniform(0.3, 3, 30)
+    together = LeavingOut(weights, np.arange(30) // 4)
+    score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), 0.1, left_out=together)
+    exact = LeaveOneOutErrors(K, Y, weights, together).scores(np.array([0.1]))[0]
+    assert_allclose(score, k / 2 * exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_blocks_of_the_inverse_are_those_of_the_dense_one(k):
+    K, Y, loss = problem(k)
+    weights = np.random.RandomState(0).uniform(0.5, 2, 30)
+    residual = loss.evaluate(Y, np.zeros_like(Y)).residual
+    curvature, _ = loss.curvature(Y, residual, weights)
+    system, rows = SharedKernelSystem(K, curvature, 0.3), np.array([2, 5, 11])
+    outputs = Y.shape[1]
+    units = np.eye(30 * outputs).reshape(-1, 30, outputs)
+    dense = np.stack([system.solve(unit) for unit in units]).reshape(30, outputs, 30, outputs)
+    assert_allclose(system.block(rows), dense[np.ix_(rows, range(outputs), rows)], atol=1e-10)
+    blocks = system.diagonal_blocks()[rows]
+    assert_allclose(np.einsum("icid->icd", system.block(rows)), blocks, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_groups_are_left_out_nearly_as_by_refits(k):
+    """One Newton step is not the refit; it is much nearer to it than rows left out by themselves are."""
+    K, Y, loss = problem(k)
+    Y, group, weights = Y[np.arange(30) // 3 * 3], np.arange(30) // 3, np.ones(30)
+    scores = {}
+    for name, groups in (("rows", None), ("groups", group)):
+        left_out = LeavingOut(weights, groups)
+        scores[name], _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.3, left_out=left_out)
+    refits = []
+    for number in range(10):
+        kept = group != number
+        _, D = leave_one_out_loss(K[np.ix_(kept, kept)], Y[kept], 0 * Y[kept], weights[kept], loss, 0.3)
+        C = np.linalg.solve(K[np.ix_(kept, kept)], D)
+        refits.extend(loss.evaluate(Y[~kept], K[np.ix_(~kept, kept)] @ C).value)
+    refit = float(np.mean(refits))
+    assert abs(scores["groups"] - refit) < 0.5 * abs(scores["rows"] - refit)
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -108,7 +154,7 @@ def test_weight_two_is_the_row_twice(k):
     weights = np.ones(15)
     weights[3] = 2
     rows = [*range(15), 3]
-    once, _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.5, left_out=np.ones(15))
+    once, _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.5, left_out=LeavingOut(np.ones(15)))
     twice, _ = leave_one_out_loss(K[np.ix_(rows, rows)], Y[rows], 0 * Y[rows], np.ones(16), loss, 0.5)
     assert_allclose(once, twice, rtol=1e-5)
 

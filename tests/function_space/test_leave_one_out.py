@@ -13,10 +13,12 @@ from sk_implicit.function_space import penalty
 from sk_implicit.function_space.leave_one_out import (
     LOO_GRID,
     LeaveOneOutErrors,
+    keeps_to_range,
     leave_one_out,
     refined_minimum,
     weighted_grid,
 )
+from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.network.tangent import mean_diagonal, mean_kernel
 from sk_implicit.training.penalty import choose_penalty
 
@@ -27,12 +29,13 @@ def kernel_and_targets(n=10, k=2, seed=0, rank=None):
     return factors @ factors.T / n, rng.standard_normal((n, k))
 
 
-def brute_force(K, Y, weights, a, left_out):
-    """Refit without some of the weight of each row, or all of it; score on that row."""
+def brute_force(K, Y, weights, a, left_out, groups=None):
+    """Refit without some of the weight of each row and those of its group; score on that row."""
+    groups = np.arange(len(Y)) if groups is None else groups
     errors = np.empty_like(Y)
     for i in range(len(Y)):
         w = weights.astype(float)
-        w[i] -= left_out[i]
+        w[groups == groups[i]] -= left_out[groups == groups[i]]
         kept = w > 0
         C = np.linalg.solve(K[np.ix_(kept, kept)] + a * np.diag(1 / w[kept]), Y[kept])
         errors[i] = Y[i] - K[i, kept] @ C
@@ -52,8 +55,43 @@ def test_closed_form_equals_refits(n, k, a, weights, seed):
     score = LeaveOneOutErrors(K, Y, weights).scores(np.array([a]))[0]
     assert_allclose(score, brute_force(K, Y, weights, a, weights), rtol=1e-7)
     unit = np.minimum(weights, 1.0)
-    score = LeaveOneOutErrors(K, Y, weights, unit).scores(np.array([a]))[0]
+    score = LeaveOneOutErrors(K, Y, weights, LeavingOut(unit)).scores(np.array([a]))[0]
     assert_allclose(score, brute_force(K, Y, weights, a, unit), rtol=1e-7)
+
+
+@given(
+    n=st.integers(3, 12),
+    k=st.integers(1, 3),
+    a=st.floats(1e-3, 1e3),
+    groups=st.lists(st.integers(0, 4), min_size=12, max_size=12),
+    seed=st.integers(0, 1000),
+)
+def test_groups_left_out_equal_refits(n, k, a, groups, seed):
+    K, Y = kernel_and_targets(n, k, seed)
+    weights, groups = np.random.RandomState(seed).uniform(0.2, 3, n), np.array(groups[:n])
+    left = LeaveOneOutErrors(K, Y, weights, LeavingOut(weights, groups))
+    assert_allclose(left.scores(np.array([a]))[0], brute_force(K, Y, weights, a, weights, groups), rtol=1e-7)
+
+
+def test_groups_that_interpolate_have_finite_scores():
+    """Equal rows of a group, at penalties that are nothing beside the rounding errors of K."""
+    K, Y = kernel_and_targets(6)
+    rows = np.repeat(np.arange(6), 3)
+    Y = Y[rows] + 0.1 * np.random.RandomState(0).standard_normal((18, 2))
+    left = LeaveOneOutErrors(K[np.ix_(rows, rows)], Y, np.ones(18), LeavingOut(np.ones(18), rows))
+    scores = left.scores(np.array([1e-200, 1e-30, 1e-12, 1e-3]))
+    assert np.isfinite(scores).all()
+
+
+def test_range_is_that_of_other_groups():
+    """Of two rows with the largest target, one is no neighbour that the other could be predicted by."""
+    Y = np.array([[0.0], [1.0], [2.0], [5.0], [5.0], [0.5]])
+    residual = Y - np.array([[0.5], [1.0], [2.0], [9.0], [9.0], [0.5]])
+    by_row = LeavingOut(np.ones(6))
+    together = LeavingOut(np.ones(6), np.array([0, 1, 2, 3, 3, 4]))
+    residual[3:5] = Y[3:5] - 4.0  # within the range of all, beyond that of the other groups: kept at 2
+    assert keeps_to_range(Y, residual, np.ones(6), by_row)[0]
+    assert not keeps_to_range(Y, residual, np.ones(6), together)[0]
 
 
 @pytest.mark.parametrize("factor", [0.1, 1e-10, 1e-200, 10.0, 1e20])
@@ -92,7 +130,7 @@ def test_weight_two_is_the_same_row_twice(rank):
     weights[[2, 5, 6]] = [2, 3, 2]
     rows = np.repeat(np.arange(10), weights.astype(int))
     penalties = np.logspace(-6, 3, 10)  # below, the rounding errors of a singular kernel are all that is left
-    heavy = LeaveOneOutErrors(K, Y, weights, np.ones(10)).scores(penalties)
+    heavy = LeaveOneOutErrors(K, Y, weights, LeavingOut(np.ones(10))).scores(penalties)
     repeated = LeaveOneOutErrors(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows))).scores(penalties)
     assert_allclose(heavy, repeated, rtol=1e-6)
 

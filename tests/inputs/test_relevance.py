@@ -7,8 +7,11 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse import random as sparse_random
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
-from sk_implicit.inputs.relevance import SETTINGS, _Likelihood, choose_inputs, learn_relevance
+from sk_implicit.function_space.leaving_out import LeavingOut
+from sk_implicit.inputs.likelihood import Likelihood
+from sk_implicit.inputs.relevance import SETTINGS, choose_inputs, learn_relevance
 from sk_implicit.inputs.scale_prior import ScalePrior
+from sk_implicit.limit import limit_kernel
 
 
 def problem(n=60, d=4, k=1, seed=0):
@@ -27,11 +30,36 @@ def test_gradient_agrees_with_finite_differences(k):
     X = np.hstack([X, np.ones((len(X), 1))]) / 2
     groups = np.array([0, 1, 1, 2, 3])
     weights = np.random.RandomState(1).uniform(0.5, 3, len(X))
-    likelihood = _Likelihood(X, Y, weights, groups, 0.4, ScalePrior(), 3)
+    likelihood = Likelihood(X, Y, weights, groups, 0.4, ScalePrior(), 3)
     for seed in range(3):
         parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, 5)
         error = check_grad(lambda p: likelihood(p)[0], lambda p: likelihood(p)[1], parameters, epsilon=1e-6)
         assert error < 1e-5 * max(1, np.linalg.norm(likelihood(parameters)[1]))
+
+
+def test_groups_add_a_random_effect():
+    """To the likelihood of rows that share what no feature tells: against the density, and differences."""
+    X, Y = problem(n=20, k=1)
+    X = np.hstack([X, np.ones((len(X), 1))]) / 2
+    weights, number = np.random.RandomState(1).uniform(0.5, 3, 20), np.arange(20) % 7
+    together = LeavingOut(weights, number)
+    likelihood = Likelihood(X, Y, weights, np.arange(5), 0.4, ScalePrior(), 4, together)
+    assert likelihood.n_noises == 2
+    values = []
+    for seed in range(3):
+        parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, 7)
+        error = check_grad(lambda p: likelihood(p)[0], lambda p: likelihood(p)[1], parameters, epsilon=1e-6)
+        assert error < 1e-5 * max(1, np.linalg.norm(likelihood(parameters)[1]))
+        r, v = np.exp(parameters[-2:])
+        S = limit_kernel(X * np.exp(parameters[:5]), gamma=0.4) + np.diag(v / weights)
+        S += r * (number[:, None] == number)
+        total = weights.sum()
+        amplitude = Y[:, 0] @ np.linalg.solve(S, Y[:, 0]) / total
+        value = (
+            0.5 * np.linalg.slogdet(S)[1] + 0.5 * (total - 20) * np.log(v) + 0.5 * total * np.log(amplitude)
+        )
+        values.append(likelihood(parameters)[0] * total - value - 0.5 * np.sum(parameters[:4] ** 2) / 0.49)
+    np.testing.assert_allclose(values, 0, atol=1e-8)
 
 
 def test_weight_two_is_the_row_twice():
@@ -40,8 +68,8 @@ def test_weight_two_is_the_row_twice():
     weights = np.random.RandomState(0).randint(1, 4, len(X)).astype(float)
     times = weights.astype(int)
     groups = np.arange(4)
-    weighted = _Likelihood(X, Y, weights, groups, 0.4, ScalePrior(), 4)
-    repeated = _Likelihood(
+    weighted = Likelihood(X, Y, weights, groups, 0.4, ScalePrior(), 4)
+    repeated = Likelihood(
         np.repeat(X, times, axis=0),
         np.repeat(Y, times, axis=0),
         np.ones(times.sum()),
@@ -183,7 +211,7 @@ def test_whole_rows_are_one_observation_and_copies_are_many():
         rows = np.repeat(np.arange(30), repeats)
         weights = np.full(len(rows), float(weight))
         return learn_relevance(
-            X[rows], Y[rows], weights, groups, gamma=0.4, bias=True, left_out=weights * left_out
+            X[rows], Y[rows], weights, groups, gamma=0.4, bias=True, left_out=LeavingOut(weights * left_out)
         )[0]
 
     np.testing.assert_allclose(learnt(1, 3, 1.0), learnt(1, 1, 1.0), rtol=1e-6)

@@ -9,9 +9,9 @@ from sklearn.base import clone
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit._numerics.blocks import sample_rows
 from sk_implicit.inputs.encoding import PiecewiseLinear
+from sk_implicit.inputs.likelihood import Likelihood
 from sk_implicit.inputs.relevance import (
     SETTINGS,
-    _Likelihood,
     choose_inputs,
     learn_relevance,
     likelihood_targets,
@@ -115,7 +115,7 @@ def test_gradient_agrees_with_finite_differences():
     Y = np.sin(X[:, :1])
     prior = ScalePrior.of(X[:, [0, 1, 3]], np.ones(25), NONE_ENCODED)
     X = np.hstack([X, np.ones((25, 1))]) / 2
-    likelihood = _Likelihood(X, Y, np.ones(25), np.array([0, 1, 1, 2, 3]), 0.4, prior, 3)
+    likelihood = Likelihood(X, Y, np.ones(25), np.array([0, 1, 1, 2, 3]), 0.4, prior, 3)
     for seed in range(3):
         parameters = np.random.RandomState(seed).uniform(-0.7, 0.7, 5)
         error = check_grad(lambda p: likelihood(p)[0], lambda p: likelihood(p)[1], parameters, epsilon=1e-6)
@@ -129,8 +129,8 @@ def test_the_prior_is_that_of_log_scales():
     arguments = X, np.sin(X[:, :1]), np.ones(30), np.arange(3), 0.4
     u = np.array([0.3, -0.4, 0.5])
     t = prior.log_scales(u)
-    with_prior = _Likelihood(*arguments, prior, 3)(np.append(u, -2.0))[0]
-    independent = _Likelihood(*arguments, apart, 3)(np.append(t, -2.0))[0]
+    with_prior = Likelihood(*arguments, prior, 3)(np.append(u, -2.0))[0]
+    independent = Likelihood(*arguments, apart, 3)(np.append(t, -2.0))[0]
     precision = np.linalg.inv(0.7**2 * covariance(X))
     by_hand = independent + 0.5 * (t @ precision @ t - t @ t / 0.7**2) / 30
     np.testing.assert_allclose(with_prior, by_hand, rtol=1e-10)

@@ -243,7 +243,7 @@ def test_leave_one_out_takes_whole_rows_but_of_tables_of_counts(kind):
         found = distinct_rows(kind(X[rows]), y[rows], *(w[rows] for w in weights))
         distinct = found.X.toarray() if sparse.issparse(found.X) else found.X
         equal = (distinct == X[:, None]).all(axis=2) & (y[:, None] == found.Y).all(axis=2)
-        return found.left_out[np.argmax(equal, axis=1)]
+        return found.left_out.weights[np.argmax(equal, axis=1)]
 
     ones, once = np.ones(8), np.ones(8, int)
     assert_array_equal(left_out(given, ones), cells)  # a row of weight 2 is the row twice

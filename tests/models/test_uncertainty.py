@@ -15,6 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sk_implicit import ImplicitReLUKernel, ImplicitReLURegressor
 from sk_implicit.function_space import ridge
+from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.function_space.posterior import LeftOut, LeftOutRows, calibrate, leave_out
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel
@@ -92,14 +93,15 @@ def test_noise_is_at_least_what_the_penalty_stands_for():
 
 
 @pytest.mark.parametrize("landmarks", [np.arange(12), np.arange(0, 12, 2)], ids=["exact", "landmarks"])
-@pytest.mark.parametrize("cells", [False, True])
+@pytest.mark.parametrize("cells", [False, True, "together"])
 def test_left_out_rows_are_those_of_refits(landmarks, cells):
     X, y = problem(n=12)
     a, weights = 0.3, np.array([1.0, 2, 0.5, 3.5, *np.ones(8)])
     kernel = limit_kernel_rows(X, landmarks, 0.4)
     diagonal = limit_diagonal(X, gamma=0.4)
-    unit = np.minimum(weights, 1.0) if cells else weights
-    rows = LeftOutRows(weights, unit, landmarks)
+    unit = np.minimum(weights, 1.0) if cells is True else weights
+    group = np.arange(12) // 3 if cells == "together" else np.arange(12)
+    rows = LeftOutRows(weights, LeavingOut(unit, group), landmarks)
     left_out = leave_out(fit_ridge(kernel, landmarks, y[:, None], weights, a), 0, kernel, diagonal, rows)
     # a landmark is one without its row, too: it is not asked
     asked = np.arange(12) if len(landmarks) == 12 else np.setdiff1d(np.arange(12), landmarks)
@@ -108,7 +110,7 @@ def test_left_out_rows_are_those_of_refits(landmarks, cells):
     V = np.linalg.solve(np.linalg.cholesky(K[np.ix_(landmarks, landmarks)]), K[landmarks]).T
     for place, i in enumerate(asked):
         left = weights.copy()
-        left[i] -= unit[i]
+        left[group == group[i]] -= unit[group == group[i]]
         # in the weight space that the landmarks span
         precision = np.eye(len(landmarks)) + V.T @ (left[:, None] * V) / a
         mean = V[i] @ np.linalg.solve(precision, V.T @ (left * y)) / a
@@ -142,7 +144,7 @@ def test_posterior_is_that_of_the_targets_of_the_linearised_network():
     rng = np.random.RandomState(0)
     drift = 0.2 * rng.standard_normal(case.network.shape.n_weights)
     residual, ones, penalty = 0.3 * rng.standard_normal((n, 1)), np.ones(n), 0.1
-    posterior, _ = tangent_posterior(case.tangent, drift, residual, ones, ones, penalty)
+    posterior, _ = tangent_posterior(case.tangent, drift, residual, ones, LeavingOut(ones), penalty)
     K = joint_kernel(case.tangent)
     targets = residual + case.tangent.jvp(drift)
     hat = K @ np.linalg.inv(K + penalty * np.eye(n))
