@@ -12,6 +12,7 @@ from sklearn.neural_network import MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors, keeps_to_range
+from sk_implicit.function_space.leaving_out import LeavingOut
 
 WIDTHS = [40, np.inf]
 
@@ -81,7 +82,7 @@ def test_residuals_are_those_of_refits(share):
     rng = np.random.RandomState(0)
     factors, Y, weights = rng.standard_normal((9, 14)), rng.standard_normal((9, 2)), rng.uniform(0.5, 2, 9)
     K, a = factors @ factors.T / 9, 0.3
-    got = LeaveOneOutErrors(K, Y, weights, share * weights).residual(a)
+    got = LeaveOneOutErrors(K, Y, weights, LeavingOut(share * weights)).residual(a)
     for i in range(9):
         w = weights.copy()
         w[i] *= 1 - share
