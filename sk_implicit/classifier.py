@@ -11,9 +11,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._estimator.base import BaseImplicitReLU
+from ._estimator.labels import has_labels, indicators
 from ._estimator.validate import all_or_nothing, hold_out, validate_groups, validate_weights, validated_table
-from .function_space.losses import CrossEntropy, SquaredError, log_probabilities
-from .inputs.targets import ClassScaling, TargetScaling
+from .function_space.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError, log_probabilities
+from .inputs.targets import ClassScaling, Targets, TargetScaling
 from .models import Task
 from .models.start import refuse_to_continue
 
@@ -27,7 +28,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     The network is that of `ImplicitReLURegressor` [1]_, with one output for two classes and one for each
     class beyond; its outputs are log-odds, and training minimises the cross-entropy. The default solver
     takes generalised Gauss-Newton steps in function space: the curvature of the loss, diag(p) − ppᵀ for
-    each row, stands where the regressor has the sample weights.
+    each row, stands where the regressor has the sample weights. An indicator matrix for y is multilabel
+    classification: one output for each label, with a sigmoid and a cross-entropy of its own.
 
     Tables may come as they are: features are centred and scaled inside, gaps are filled and marked, and
     strings, booleans and categories count as levels.
@@ -130,7 +132,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, sorted.
+        The classes, sorted; of labels, the numbers of their columns.
+    multilabel_ : bool
+        Whether y was an indicator matrix of labels.
     A_ : ndarray of shape (width_, width_)
         Weights of the equilibrium.
     W_ : ndarray of shape (width_, n_inputs + 1)
@@ -284,6 +288,11 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None) -> Self:
@@ -293,8 +302,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. float32 is kept, anything else becomes float64.
-        y : array-like of shape (n_samples,)
-            Classes: numbers or strings.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Classes: numbers or strings. Or an indicator matrix of labels: 1 where a row has the label, else
+            0 (multilabel classification).
         sample_weight : array-like of shape (n_samples,), default=None
             Weights: 2 counts as the same row twice, 0 as its absence.
         groups : array-like of shape (n_samples,), default=None
@@ -308,9 +318,22 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             The fitted estimator.
         """
         watch = self._watch(X, y, sample_weight=sample_weight, groups=groups)
-        X, y = validated_table(self, X, y)
-        check_classification_targets(y)
+        multilabel = has_labels(y)
+        X, y = validated_table(self, X, y, multi_output=multilabel)
         counts = validate_weights(sample_weight, X)
+        classes, Y, weights = self._labels(y, counts) if multilabel else self._classes(y, counts)
+        training = getattr(self, "_training", None)
+        if self.warm_start and not self._settings().at_infinity and training is not None:
+            self._check_same_problem(classes, multilabel)
+        self.classes_ = classes
+        self._fitted_loss, self.multilabel_ = self.loss, multilabel
+        Y = Y if self.loss == "log_loss" else 2 * Y - 1
+        self._fit(X, Y, weights, counts, watch, validate_groups(groups, weights))
+        return self
+
+    def _classes(self, y, counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the classes, their indicators (one column for two of them), and the rows' weights."""
+        check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         weights = counts * self._class_weights(classes, codes, counts)[codes]
         present = np.unique(codes[weights > 0])
@@ -319,21 +342,43 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
                 f"{type(self).__name__} needs rows of at least 2 classes with a positive weight; got "
                 f"{len(present)} class(es): {classes[present]}."
             )
-        training = getattr(self, "_training", None)
-        if self.warm_start and not self._settings().at_infinity and training is not None:
-            self._check_same_problem(classes)
-        self.classes_ = classes
-        self._fitted_loss = self.loss
-        self._fit(X, self._encode(codes), weights, counts, watch, validate_groups(groups, weights))
-        return self
+        k = len(classes)
+        Y = (codes == 1)[:, None] if k == 2 else codes[:, None] == np.arange(k)
+        return classes, Y.astype(np.float64), weights
+
+    def _labels(self, y, counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the numbers of the labels, their indicators, and the rows' weights."""
+        Y = indicators(y)
+        if self.class_weight is not None:
+            raise ValueError(
+                f"class_weight weighs rows by their class, and multilabel rows have none; got "
+                f"class_weight={self.class_weight!r} and {Y.shape[1]} labels. Use sample_weight."
+            )
+        return np.arange(Y.shape[1]), Y, counts
+
+    @property
+    def _multilabel(self) -> bool:
+        """Whether y is, or was, an indicator matrix of labels."""
+        return getattr(self, "multilabel_", False)
 
     def _task(self) -> Task:
         """Return what a classifier adds to a fit."""
-        squared = self.loss == "squared_error"
-        scaling = TargetScaling if squared else ClassScaling
+        centre, exclusive = self.fit_intercept, not self._multilabel
+
+        def scale_targets(Y, weights) -> Targets:
+            if self.loss == "squared_error":
+                return TargetScaling.of(Y, weights, centre=centre)
+            return ClassScaling.of(Y, weights, centre=centre, exclusive=exclusive)
+
+        def loss(target: Targets) -> Loss:
+            if self.loss == "squared_error":
+                return SquaredError()
+            several = exclusive and len(target.origin) > 1
+            return (CrossEntropy if several else BinaryCrossEntropy)(target.origin)
+
         return Task(
-            scale_targets=lambda Y, weights: scaling.of(Y, weights, centre=self.fit_intercept),
-            loss=lambda target: SquaredError() if squared else CrossEntropy(target.origin),
+            scale_targets=scale_targets,
+            loss=loss,
             score=self._log_score,
             split=lambda Y, left_out, seed: hold_out(
                 left_out, seed, self.validation_fraction, self._strata(Y)
@@ -355,23 +400,22 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             )
         return values
 
-    def _check_same_problem(self, classes) -> None:
+    def _check_same_problem(self, classes, multilabel: bool) -> None:
         """Refuse to continue a fit with other classes or another loss."""
         wrong = []
+        if self._multilabel != multilabel:
+            kinds = ("one class for each row", "an indicator matrix of labels")
+            wrong.append(f"y was {kinds[self._multilabel]} and is now {kinds[multilabel]}")
         if self._fitted_loss != self.loss:
             wrong.append(f"loss was {self._fitted_loss!r} and is now {self.loss!r}")
         if not np.array_equal(classes, self.classes_):
             wrong.append(f"the classes were {self.classes_} and are now {classes}")
         refuse_to_continue(wrong)
 
-    def _encode(self, codes) -> np.ndarray:
-        """Return the targets: one column for two classes, else one each; in {0, 1}, or ±1."""
-        k = len(self.classes_)
-        indicators = (codes == 1)[:, None] if k == 2 else codes[:, None] == np.arange(k)
-        return np.where(indicators, 1.0, 0.0 if self.loss == "log_loss" else -1.0)
-
     def _strata(self, Y):
-        """Return the classes of the rows, or None where some has too few of them to be split."""
+        """Return the classes of the rows, or None where they have none, or too few of some to be split."""
+        if self._multilabel:
+            return None
         codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
         _, counts = np.unique(codes, return_counts=True)
         n_held_out = int(np.ceil(self.validation_fraction * len(Y)))
@@ -379,20 +423,28 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         return codes if enough else None
 
     def _log_score(self, Y, F, weights) -> float:
-        """Return minus the log-loss, which early stopping watches."""
+        """Return minus the log-loss, which early stopping watches; of labels, their mean."""
         from sklearn.metrics import log_loss
 
-        codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
         P = self._probabilities(F.astype(np.float64))  # in float32 they do not add up to 1
+        if self._multilabel:
+            return float(np.average(np.log(np.where(Y > 0, P, 1 - P)).mean(axis=1), weights=weights))
+        codes = (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else np.argmax(Y, axis=1)
         return -log_loss(codes, P, sample_weight=weights, labels=np.arange(P.shape[1]))
 
     def _probabilities(self, F) -> np.ndarray:
         """Return the probabilities of the classes for unscaled outputs F, (n, n_classes)."""
         if self._fitted_loss == "log_loss":
-            return np.exp(log_probabilities(F))
+            return np.exp(self._log_probabilities(F))
+        if self._multilabel:
+            return np.clip((1 + F) / 2, CLIPPED, 1 - CLIPPED)
         scores = np.hstack([-F, F]) if F.shape[1] == 1 else F
         P = np.clip((1 + scores) / 2, CLIPPED, 1 - CLIPPED)
         return P / P.sum(axis=1, keepdims=True)
+
+    def _log_probabilities(self, F) -> np.ndarray:
+        """Return their logarithms, of outputs that are log-odds."""
+        return -np.logaddexp(0, -F) if self._multilabel else log_probabilities(F)
 
     def _outputs(self, X) -> np.ndarray:
         """Return the network's outputs, (n, 1) or (n, n_classes)."""
@@ -414,8 +466,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes the log-odds of ``classes_[1]``; else one score for each class, of which
-            the softmax gives the probabilities. With ``loss="squared_error"``, estimates of the ±1
-            targets.
+            the softmax gives the probabilities; of labels, the log-odds of each. With
+            ``loss="squared_error"``, estimates of the ±1 targets.
         """
         F = self._outputs(X)
         return F.ravel() if F.shape[1] == 1 else F
@@ -430,10 +482,13 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            The class with the highest score.
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The class with the highest score; of labels, an indicator matrix of those that are more likely
+            than not.
         """
         F = self._outputs(X)
+        if self._multilabel:
+            return (F > 0).astype(int)
         return self.classes_[(F[:, 0] > 0).astype(int) if F.shape[1] == 1 else np.argmax(F, axis=1)]
 
     def predict_proba(self, X) -> np.ndarray:
@@ -447,7 +502,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         Returns
         -------
         P : ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
+            Probabilities, in the order of ``classes_``. Of labels, the probability of each, as
+            `sklearn.neural_network.MLPClassifier` returns it: rows do not add up to 1.
         """
         return self._probabilities(self._outputs(X))
 
@@ -465,4 +521,5 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
             Logarithms of the probabilities, finite where those underflow.
         """
         F = self._outputs(X)
-        return log_probabilities(F) if self._fitted_loss == "log_loss" else np.log(self._probabilities(F))
+        logs = self._fitted_loss == "log_loss"
+        return self._log_probabilities(F) if logs else np.log(self._probabilities(F))

@@ -187,7 +187,12 @@ def _measure(estimator, width, seed, X, y, X_test, y_test):
 
 
 def _mean_loss(estimator, X, y) -> float:
-    """Return the mean squared error, or the log-loss of a classifier."""
+    """Return the mean squared error, or the log-loss of a classifier (of labels, their mean)."""
     if is_classifier(estimator):
-        return float(log_loss(y, estimator.predict_proba(X), labels=estimator.classes_))
+        P = estimator.predict_proba(X)
+        if np.ndim(y) == 2:
+            return float(
+                np.mean([log_loss(labels, p, labels=[0, 1]) for labels, p in zip(np.transpose(y), P.T)])
+            )
+        return float(log_loss(y, P, labels=estimator.classes_))
     return float(np.mean((np.asarray(y) - estimator.predict(X)) ** 2))

@@ -12,11 +12,12 @@ The quadratic model of the loss is then ℓ(f + Δ) ≈ ℓ(f) − ½‖q‖² +
 whatever the loss, which is what Gauss-Newton steps generalise to. Nothing is ever divided by the
 curvature, so rows that are already predicted for certain, whose curvature vanishes, do no harm.
 
-With p = softmax(f) (or the sigmoid, for one output), cross-entropy has ::
+With p = softmax(f), cross-entropy has ::
 
     ℓ = −Σ_c y_c log p_c,     r = y − p,     ∂²ℓ/∂f² = diag(p) − p pᵀ = (√p − p √pᵀ)(√p − p √pᵀ)ᵀ,
 
-so L = √w (diag √p)(I − √p √pᵀ), a scaling after a projection, and q = √w (y − p)/√p.
+so L = √w (diag √p)(I − √p √pᵀ), a scaling after a projection, and q = √w (y − p)/√p. With sigmoids, L is
+diag √(w p (1 − p)).
 """
 
 from __future__ import annotations
@@ -187,7 +188,7 @@ class SquaredError(Loss):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossEntropy(Loss):
-    """ℓ = −Σ_c y_c log p_c with p = softmax(f + base); with one output, y in [0, 1] and the sigmoid.
+    """ℓ = −Σ_c y_c log p_c with p = softmax(f + base): a row has one class of several.
 
     Attributes
     ----------
@@ -213,8 +214,8 @@ class CrossEntropy(Loss):
     least_probability: float = 0.1
 
     def largest_curvature(self, Y: np.ndarray) -> float:
-        """Return ¼ with one output and ½ with several (D. Böhning, Ann. Inst. Stat. Math. 44, 1992)."""
-        return 0.25 if len(self.base) == 1 else 0.5
+        """Return ½ (D. Böhning, Ann. Inst. Stat. Math. 44, 1992)."""
+        return 0.5
 
     def n_terms(self, k: int) -> int:
         """Return 1: the outputs make one loss."""
@@ -222,28 +223,23 @@ class CrossEntropy(Loss):
 
     def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
         """Return −log p of the target, and y − p."""
-        logs = log_probabilities(F + self.base)
-        if F.shape[1] == 1:
-            value = -np.einsum("nk,nk->n", np.hstack([1 - Y, Y]), logs)
-            residual = Y - np.exp(logs[:, 1:])
-        else:
-            value = -np.einsum("nk,nk->n", Y, logs)
-            residual = Y - np.exp(logs)
-        return Evaluation(value, residual.astype(F.dtype, copy=False))
+        logs = log_softmax(F + self.base, axis=1)
+        residual = Y - np.exp(logs)
+        return Evaluation(-np.einsum("nk,nk->n", Y, logs), residual.astype(F.dtype, copy=False))
 
     def curvature(self, Y: np.ndarray, residual: np.ndarray, weights: np.ndarray):
         """Return the curvature at probabilities moved towards the target, and √w (y − p)/√p."""
-        Y, residual = Y.astype(np.float64, copy=False), residual.astype(np.float64, copy=False)
+        residual = residual.astype(np.float64, copy=False)
         root = np.sqrt(weights, dtype=np.float64)[:, None]
         missed = np.max(np.abs(residual), axis=1, keepdims=True)  # 1 − p of the target
-        most = 1 - self.least_probability
-        P = Y - most / np.maximum(missed, most) * residual
-        if Y.shape[1] == 1:
-            scale = np.sqrt(np.maximum(P * (1 - P), _LEAST_CURVATURE))
-            return Curvature(root * scale), root * residual / scale
-        direction = np.sqrt(np.maximum(P, _LEAST_CURVATURE))
+        direction = np.sqrt(np.maximum(self._moved(Y, residual, missed), _LEAST_CURVATURE))
         curvature = Curvature(root * direction, direction)
         return curvature, curvature.project(root * residual / direction)
+
+    def _moved(self, Y: np.ndarray, residual: np.ndarray, missed: np.ndarray) -> np.ndarray:
+        """Return the probabilities, moved towards targets that are missed by almost 1."""
+        most = 1 - self.least_probability
+        return Y.astype(np.float64, copy=False) - most / np.maximum(missed, most) * residual
 
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether every target has a probability of 1 to a few digits."""
@@ -251,7 +247,42 @@ class CrossEntropy(Loss):
 
     def softened(self, Y: np.ndarray) -> np.ndarray:
         """Return probabilities that are neither 0 nor 1."""
-        return Y + self.softening * (1 / max(Y.shape[1], 2) - Y)
+        return Y + self.softening * (1 / Y.shape[1] - Y)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinaryCrossEntropy(CrossEntropy):
+    """ℓ = −Σ_c y_c log p_c + (1 − y_c) log(1 − p_c) with p = sigmoid(f + base): labels on their own.
+
+    With one output, two classes. The curvature is diagonal.
+    """
+
+    def largest_curvature(self, Y: np.ndarray) -> float:
+        """Return ¼."""
+        return 0.25
+
+    def n_terms(self, k: int) -> int:
+        """Return k: each output has a loss."""
+        return k
+
+    def evaluate(self, Y: np.ndarray, F: np.ndarray) -> Evaluation:
+        """Return −log p of the labels as they are, summed, and y − p."""
+        no, yes = np.logaddexp(0, F + self.base), np.logaddexp(0, -(F + self.base))
+        value = (1 - Y) * no + Y * yes
+        residual = Y - np.exp(-yes)
+        return Evaluation(value.sum(axis=1), residual.astype(F.dtype, copy=False))
+
+    def curvature(self, Y: np.ndarray, residual: np.ndarray, weights: np.ndarray):
+        """Return the curvature at probabilities moved towards the targets, and √w (y − p)/√(p (1 − p))."""
+        residual = residual.astype(np.float64, copy=False)
+        root = np.sqrt(weights, dtype=np.float64)[:, None]
+        P = self._moved(Y, residual, np.abs(residual))
+        scale = np.sqrt(np.maximum(P * (1 - P), _LEAST_CURVATURE))
+        return Curvature(root * scale), root * residual / scale
+
+    def softened(self, Y: np.ndarray) -> np.ndarray:
+        """Return probabilities that are neither 0 nor 1."""
+        return Y + self.softening * (0.5 - Y)
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

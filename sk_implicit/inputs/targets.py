@@ -87,7 +87,7 @@ class ClassScaling:
     Attributes
     ----------
     mean : (k,) array
-        Log-odds of the second of two classes (k = 1), or logarithms of the classes' shares.
+        Log-odds of the second of two classes (k = 1) or of labels, or logarithms of the classes' shares.
     scale : (k,) array
         Ones: log-odds have a scale of their own.
     """
@@ -96,17 +96,18 @@ class ClassScaling:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> ClassScaling:
+    def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool, exclusive: bool = True) -> ClassScaling:
         """Measure the weighted shares of the classes; all are equal if not centred.
 
-        A class without a row counts as half a row of mean weight, so that its logarithm is finite.
+        A class without a row counts as half a row of mean weight, so that its logarithm is finite. Labels
+        that are not ``exclusive`` have log-odds each.
         """
         k = Y.shape[1]
         if not centre:
             return cls(np.zeros(k), np.ones(k))
         least = 0.5 / len(Y)
         shares = np.clip(np.average(Y, axis=0, weights=weights), least, 1 - least)
-        logs = np.log(shares / (1 - shares)) if k == 1 else np.log(shares)
+        logs = np.log(shares) if exclusive and k > 1 else np.log(shares / (1 - shares))
         return cls(logs, np.ones(k))
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:

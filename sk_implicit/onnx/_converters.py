@@ -42,6 +42,9 @@ def convert_classifier(scope, operator, container) -> None:
     model = fitted_model(classifier)
     graph = Graph(scope, operator, container)
     F = _predictions(graph, model)
+    if getattr(classifier, "multilabel_", False):
+        _convert_labels(graph, F, model, operator.outputs)
+        return
     two = len(classifier.classes_) == 2
     if two:
         chosen = graph("Greater", F, graph.constant(0.0))
@@ -59,10 +62,26 @@ def convert_classifier(scope, operator, container) -> None:
     elif model.loss == "log_loss":
         P = graph("Sigmoid", F) if two else graph("Softmax", F, axis=1)
     else:
-        P = graph("Div", graph("Add", F, graph.constant(1.0)), graph.constant(2.0))
-        P = graph("Clip", P, graph.constant(CLIPPED), graph.constant(1 - CLIPPED))
+        P = _clipped_probabilities(graph, F)
         P = graph("Div", P, graph.sum_rows(P))
     graph.rename(P, operator.outputs[1])
+
+
+def _convert_labels(graph: Graph, F: str, model: NetworkModel | LimitModel, outputs) -> None:
+    """Make an indicator matrix and a probability for each label of scores, (n, k) both."""
+    chosen = graph("Cast", graph("Greater", F, graph.constant(0.0)), to=graph.proto(np.int64))
+    graph.rename(chosen, outputs[0])
+    if graph.option("raw_scores"):
+        P = F
+    else:
+        P = graph("Sigmoid", F) if model.loss == "log_loss" else _clipped_probabilities(graph, F)
+    graph.rename(P, outputs[1])
+
+
+def _clipped_probabilities(graph: Graph, F: str) -> str:
+    """Return (1 + f)/2, away from 0 and 1."""
+    P = graph("Div", graph("Add", F, graph.constant(1.0)), graph.constant(2.0))
+    return graph("Clip", P, graph.constant(CLIPPED), graph.constant(1 - CLIPPED))
 
 
 def _label_type(classes: np.ndarray):

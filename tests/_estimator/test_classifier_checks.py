@@ -40,5 +40,7 @@ def test_estimator_check(estimator, check):
 def test_no_check_is_skipped_and_none_is_expected_to_fail(estimator):
     names = [check.func.__name__ for _, check in estimator_checks_generator(estimator)]
     assert len(names) >= LEAST_CHECKS
+    labels = "check_classifiers_multilabel_output_format_predict_proba"
+    assert labels in names
     assert {"check_classifiers_train", "check_sample_weight_equivalence_on_sparse_data"} <= set(names)
     assert not estimator.__sklearn_tags__()._skip_test

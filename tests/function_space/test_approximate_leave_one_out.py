@@ -13,7 +13,7 @@ from sk_implicit.function_space.approximate_leave_one_out import (
 )
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors
 from sk_implicit.function_space.leaving_out import LeavingOut
-from sk_implicit.function_space.losses import CrossEntropy, SquaredError
+from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 
 
 def problem(k, n=30, seed=0):
@@ -26,7 +26,7 @@ def problem(k, n=30, seed=0):
         Y = (X[:, :1] + 0.4 * rng.standard_normal((n, 1)) > 0).astype(float)
     else:
         Y = np.eye(k)[np.argmax(X[:, :k] + 0.4 * rng.standard_normal((n, k)), axis=1)]
-    return K, Y, CrossEntropy(np.zeros(k))
+    return K, Y, (CrossEntropy if k > 1 else BinaryCrossEntropy)(np.zeros(k))
 
 
 def refit(K, Y, weights, loss, alpha):

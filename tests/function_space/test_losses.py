@@ -6,12 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_implicit.function_space.losses import CrossEntropy, SquaredError, log_probabilities
+from sk_implicit.function_space.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    SquaredError,
+    log_probabilities,
+)
 
 STEP = 1e-6
 LOSSES = {
     "squared": (SquaredError(), 2),
-    "binary": (CrossEntropy(np.array([0.4])), 1),
+    "binary": (BinaryCrossEntropy(np.array([0.4])), 1),
+    "labels": (BinaryCrossEntropy(np.array([0.4, -0.2, 0.0])), 3),
     "multinomial": (CrossEntropy(np.log([0.2, 0.5, 0.3])), 3),
 }
 
@@ -23,8 +29,8 @@ def rows(name, n=8, seed=0, spread=1.0):
     F = spread * rng.standard_normal((n, k))
     if name == "squared":
         Y = rng.standard_normal((n, k))
-    elif k == 1:
-        Y = rng.randint(0, 2, size=(n, 1)).astype(float)
+    elif name != "multinomial":
+        Y = rng.randint(0, 2, size=(n, k)).astype(float)
     else:
         Y = np.eye(k)[rng.randint(0, k, size=n)]
     return loss, Y, F, rng.uniform(0.2, 3, size=n)
@@ -103,7 +109,7 @@ def test_one_output_is_two_classes_of_a_softmax():
 def test_softened_targets():
     """Of one output as of two, and with the derivative that the residual says."""
     F, Y = np.linspace(-5, 5, 7)[:, None], np.linspace(0, 1, 7)[:, None]
-    loss = CrossEntropy(np.zeros(1))
+    loss = BinaryCrossEntropy(np.zeros(1))
     value, residual = loss.evaluate(Y, F)
     two = CrossEntropy(np.zeros(2)).evaluate(np.hstack([1 - Y, Y]), np.hstack([0 * F, F]))
     assert_allclose(value, two.value)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier
 from sk_implicit.function_space import ridge
-from sk_implicit.function_space.losses import CrossEntropy, SquaredError
+from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 from sk_implicit.function_space.newton import fit_newton
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_kernel
@@ -25,7 +25,12 @@ def problem(k, n=40, noise=0.4):
         Y = (X[:, :1] + noise * rng.standard_normal((n, 1)) > 0).astype(float)
     else:
         Y = np.eye(k)[np.argmax(X[:, :k] + noise * rng.standard_normal((n, k)), axis=1)]
-    return X, Y, rng.uniform(0.3, 3, n), CrossEntropy(np.linspace(-0.3, 0.3, k))
+    return (
+        X,
+        Y,
+        rng.uniform(0.3, 3, n),
+        (CrossEntropy if k > 1 else BinaryCrossEntropy)(np.linspace(-0.3, 0.3, k)),
+    )
 
 
 def minimum(K, Y, weights, loss, a):

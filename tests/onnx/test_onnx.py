@@ -167,6 +167,20 @@ def test_classifier_at_infinite_width(loss):
     assert_close(run(model, ROWS, zipmap=False)(ROWS)[1], model.predict_proba(ROWS), np.float64)
 
 
+@pytest.mark.parametrize("width", [30, np.inf])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_labels(width, loss):
+    Y = np.column_stack([TARGET > 100, TARGET > 120, ROWS[:, 0] > 0]).astype(int)
+    model = ImplicitReLUClassifier(width, loss=loss, max_iter=4, random_state=0).fit(ROWS[:150], Y[:150])
+    found, P = run(model, ROWS, zipmap=False)(ROWS)
+    assert_close(P, model.predict_proba(ROWS), np.float64)
+    clear = np.abs(P - 0.5) > 1e-3
+    assert found.shape == Y.shape
+    assert_array_equal(found[clear], model.predict(ROWS)[clear])
+    *_, scores = run(model, ROWS, zipmap=False, raw_scores=True)(ROWS)
+    assert_close(scores, model.decision_function(ROWS), np.float64)
+
+
 def test_options_of_classifiers():
     y = np.where(TARGET > 100, "b", "a")
     model = ImplicitReLUClassifier(width=20, max_iter=2, random_state=0).fit(ROWS[:60], y[:60])
