@@ -30,7 +30,7 @@ from ..models import (
     predictions,
 )
 from ..network import INITS, OUTPUT_INITS
-from ..training import SOLVERS
+from ..training import INTERRUPTED_BEFORE, SOLVERS
 from .absent import reason_of_absence
 from .callbacks import CallbackSupport, FitWatch
 from .columns import Levels, categorical_mask
@@ -148,11 +148,14 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         previous = getattr(self, "_training", None) if settings.warm_start else None
         self._forget()
         rows = distinct_rows(*drop_weightless(X, Y, weights, counts, groups), levels=task.categorical)
-        if settings.at_infinity:
-            fitted = fit_limit(rows, task, settings)
-        else:
-            rng = check_random_state(self.random_state)
-            fitted = fit_network(rows, task, settings, rng=rng, previous=previous, listener=watch)
+        try:
+            if settings.at_infinity:
+                fitted = fit_limit(rows, task, settings)
+            else:
+                rng = check_random_state(self.random_state)
+                fitted = fit_network(rows, task, settings, rng=rng, previous=previous, listener=watch)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(INTERRUPTED_BEFORE) from interrupt
         self._publish(fitted)
         if fitted.warning is not None:
             warn(fitted.warning, ConvergenceWarning)

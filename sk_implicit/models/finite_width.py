@@ -12,6 +12,7 @@ import numpy as np
 from ..inputs.rows import DistinctRows
 from ..network import Network
 from ..training import (
+    INTERRUPTED_AFTER,
     SOLVERS,
     UNCERTAINTY_INTERRUPTED,
     Objective,
@@ -78,7 +79,12 @@ def fit_network(
     nothing = None
     if settings.output_init != "gaussian" and fit.penalty is not None:  # the start predicts a constant
         nothing = nothing_found(fit.penalty, rows.Y)
-    return _fitted(replace(fit, state=state), untrained, objective, settings, nothing)
+    ended = replace(fit, state=state), untrained, objective
+    try:
+        return _fitted(*ended, settings, nothing)
+    except KeyboardInterrupt:  # all but the standard deviations is there, or made in no time
+        fitted = _fitted(*ended, replace(settings, uncertainty=False), nothing)
+        return fitted.but(UNCERTAINTY_INTERRUPTED if settings.uncertainty else INTERRUPTED_AFTER)
 
 
 def _untrained(fit: FitState, rows: DistinctRows, task: Task, settings: Settings) -> NetworkModel:
@@ -165,12 +171,7 @@ def _fitted(
         contraction=contraction, warm_start=settings.warm_start, learning_rate=settings.learning_rate,
         linear_promise=objective.loss.linear_promise, nothing=nothing,
     )  # fmt: skip
-    posterior = None
-    try:
-        if settings.uncertainty:
-            posterior = _posterior(objective, state.best_theta, penalty.absolute)
-    except KeyboardInterrupt:  # the network is there
-        warning = " ".join(filter(None, (warning, UNCERTAINTY_INTERRUPTED)))
+    posterior = _posterior(objective, state.best_theta, penalty.absolute) if settings.uncertainty else None
     model = replace(model, network=network, posterior=posterior, squared_error=state.best_squared_error)
     return Fitted(model, facts, fit if settings.warm_start else None, warning)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..inputs.relevance import choose_inputs
 from ..inputs.rows import DistinctRows
-from ..training import nothing_found
+from ..training import UNCERTAINTY_INTERRUPTED, nothing_found
 from .limit_model import LimitModel
 from .limit_solution import solve_limit
 from .scales import Scales
@@ -41,9 +41,12 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     scales = Scales(inputs, target)
     if settings.clip is not None:
         scales = scales.limited(rows.X, rows.Y, settings.clip, solution.penalty.in_range)
-    gamma, posterior = float(settings.gamma), None
-    if settings.uncertainty:
-        posterior = limit_posterior(solution, X, weights, left_out, gamma=gamma).to_arrays()
+    gamma, posterior, interrupted = float(settings.gamma), None, False
+    try:
+        if settings.uncertainty:
+            posterior = limit_posterior(solution, X, weights, left_out, gamma=gamma).to_arrays()
+    except KeyboardInterrupt:  # the network is there
+        interrupted = True
     facts = {
         "n_iter_": len(solution.losses),
         "loss_curve_": solution.losses,
@@ -53,4 +56,5 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     if solution.penalty.score is not None:
         facts["loo_score_"] = solution.penalty.score
     model = LimitModel(scales, gamma, X[solution.landmarks], solution.dual, posterior)
-    return Fitted(model, facts, warning=nothing_found(solution.penalty, rows.Y))
+    fitted = Fitted(model, facts, warning=nothing_found(solution.penalty, rows.Y))
+    return fitted.but(UNCERTAINTY_INTERRUPTED) if interrupted else fitted

@@ -71,6 +71,10 @@ class Fitted:
     state: FitState | None = None
     warning: str | None = None
 
+    def but(self, warning: str) -> Fitted:
+        """Return the fit with more to tell."""
+        return replace(self, warning=" ".join(filter(None, (self.warning, warning))))
+
     def attributes(self) -> dict[str, Any]:
         """Return all that an estimator publishes."""
         return self.model.attributes() | self.facts

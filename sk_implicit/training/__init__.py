@@ -7,7 +7,13 @@ from .driver import NoStep, Solver, train
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .lm import LevenbergMarquardt
-from .messages import UNCERTAINTY_INTERRUPTED, message, nothing_found
+from .messages import (
+    INTERRUPTED_AFTER,
+    INTERRUPTED_BEFORE,
+    UNCERTAINTY_INTERRUPTED,
+    message,
+    nothing_found,
+)
 from .objective import Objective
 from .records import History, Progress, TrainingState, TrainingStatus
 
@@ -20,6 +26,8 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
 }
 
 __all__ = [
+    "INTERRUPTED_AFTER",
+    "INTERRUPTED_BEFORE",
     "SOLVERS",
     "UNCERTAINTY_INTERRUPTED",
     "History",

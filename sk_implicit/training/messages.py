@@ -69,10 +69,16 @@ _MESSAGES = {
     ),
 }
 
-# What is said of an interrupt after training, after what there is to say of that.
+# What is said of an interrupt after training, after what there is to say of that; and of one before it.
+INTERRUPTED_AFTER = "fit was interrupted after its last step; the network is kept, complete."
 UNCERTAINTY_INTERRUPTED = (
     "fit was interrupted before it knew its standard deviations; the network is kept, without them: "
     "predict(X) works, predict(X, return_std=True) needs a fit that ends by itself."
+)
+INTERRUPTED_BEFORE = (
+    "fit was interrupted before there was a network to keep. The estimator is what it was, with an earlier "
+    "fit if there was one; scales that were learnt meanwhile are lost. What takes time before the first step "
+    "are the features' scales and the penalty: relevance=None and a number for alpha leave them out."
 )
 
 # How to go on, with and without ``warm_start``.

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit._estimator.callbacks import FitWatch
-from sk_implicit.models import finite_width, infinite_width
+from sk_implicit.models import finite_width, infinite_width, start
 from sk_implicit.training import SOLVERS
 from sk_implicit.training.lm import shortfall
 
@@ -65,17 +65,18 @@ def test_interrupted_fit_warns_keeps_the_best_and_continues(solver, monkeypatch)
     assert_allclose(model.predict(X), whole.predict(X), atol=1e-6)
 
 
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("warm_start", [True, False])
 def test_an_interrupt_after_training_leaves_the_network_without_standard_deviations(warm_start, monkeypatch):
     X, y = regression()
     settings = {"warm_start": warm_start, "max_iter": 3, "uncertainty": True}
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     model = make(**settings)
     with monkeypatch.context() as patch:
-        patch.setattr(finite_width, "tangent_posterior", interrupt)
+        patch.setattr(finite_width, "tangent_posterior", interrupted)
         with pytest.warns(ConvergenceWarning, match="interrupted before it knew its standard deviations"):
             model.fit(X, y)
     whole = make(**settings).fit(X, y)
@@ -86,23 +87,64 @@ def test_an_interrupt_after_training_leaves_the_network_without_standard_deviati
     assert np.isfinite(model.fit(X, y).predict(X, return_std=True)[1]).all()
 
 
-@pytest.mark.filterwarnings("ignore:warm_start=True is without effect at width=inf")
-@pytest.mark.parametrize("where", ["solve_limit", "limit_posterior", "choose_inputs"])
-def test_an_interrupt_at_infinite_width_leaves_the_earlier_fit(where, monkeypatch):
+@pytest.mark.parametrize("uncertainty", [False, True])
+def test_an_interrupt_after_the_last_step_loses_nothing(uncertainty, monkeypatch):
     X, y = regression()
-    model = make(width=np.inf, uncertainty=True).fit(X, y)
-    before = model.predict(X, return_std=True)
+    whole = make(max_iter=3).fit(X, y)
+    message, asked = finite_width.message, []
 
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
+    def interrupt(*args, **kwargs):
+        asked.append(kwargs)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return message(*args, **kwargs)
 
+    monkeypatch.setattr(finite_width, "message", interrupt)
+    said = (
+        "before it knew its standard deviations"
+        if uncertainty
+        else "after its last step; the network is kept"
+    )
+    with pytest.warns(ConvergenceWarning, match=f"fit was interrupted {said}"):
+        model = make(max_iter=3, uncertainty=uncertainty).fit(X, y)
+    assert_array_equal(model.predict(X), whole.predict(X))
+    assert model.history_ == whole.history_ and not hasattr(model, "noise_std_")
+
+
+@pytest.mark.filterwarnings("ignore:warm_start=True is without effect at width=inf")
+def test_an_interrupt_at_infinite_width_leaves_the_network_without_standard_deviations(monkeypatch):
+    X, y = regression()
+    whole = make(width=np.inf, uncertainty=True).fit(X, y)
     with monkeypatch.context() as patch:
-        patch.setattr(infinite_width, where, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(X, -2 * y)
-        fresh = make(width=np.inf, uncertainty=True)
-        with pytest.raises(KeyboardInterrupt):
-            fresh.fit(X, y)
+        patch.setattr(infinite_width, "limit_posterior", interrupted)
+        with pytest.warns(ConvergenceWarning, match="interrupted before it knew its standard deviations"):
+            model = make(width=np.inf, uncertainty=True).fit(X, y)
+    assert_array_equal(model.predict(X), whole.predict(X))
+    with pytest.raises(ValueError, match="fitted without it, or interrupted before"):
+        model.predict(X, return_std=True)
+
+
+@pytest.mark.filterwarnings("ignore:warm_start=True is without effect at width=inf")
+@pytest.mark.parametrize(
+    ("width", "module", "where"),
+    [
+        (np.inf, infinite_width, "choose_inputs"), (np.inf, infinite_width, "solve_limit"),
+        (20, start, "choose_inputs"), (20, start, "choose_penalty"), (20, finite_width, "penalised"),
+    ],
+)  # fmt: skip
+def test_an_interrupt_before_there_is_a_network_says_so_and_leaves_the_earlier_fit(
+    width, module, where, monkeypatch
+):
+    X, y = regression()
+    settings = {"width": width, "uncertainty": True, "warm_start": False}
+    model = make(**settings).fit(X, y)
+    before = model.predict(X, return_std=True)
+    monkeypatch.setattr(module, where, interrupted)
+    with pytest.raises(KeyboardInterrupt, match="before there was a network to keep"):
+        model.fit(X, -2 * y)
+    fresh = make(**settings)
+    with pytest.raises(KeyboardInterrupt, match="relevance=None and a number for alpha"):
+        fresh.fit(X, y)
     assert_array_equal(model.predict(X, return_std=True), before)
     with pytest.raises(NotFittedError):
         fresh.predict(X)
