@@ -15,6 +15,11 @@ from scipy.sparse import issparse
 
 # What `categories_` holds of a column: its levels in their order; nothing of a column of numbers.
 Levels = list[str | None]
+# Types of columns that hold levels, or numbers, in the words of pandas, Arrow, polars and NumPy.
+_LEVELS = ("category", "categorical", "enum", "string", "str", "utf8", "boolean", "bool")
+_LEVELS_BEGIN = ("dictionary<values=string", "<u", ">u", "|s")
+_NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal", "null", "sparse[int", "sparse[float")
+_WORDS = {"level": "levels (strings, booleans)", "number": "numbers"}
 _HOW = "Make it a number, a string or a category, or leave it out (skrub.TableVectorizer does so)"
 
 
@@ -48,8 +53,7 @@ def read_table(X, categorical: Any, known: Sequence[Levels] | None = None) -> tu
     if issparse(X):
         _refuse_named(categorical)
         return X, [[] for _ in range(X.shape[1])]
-    if type(X).__name__ == "LazyFrame":
-        raise TypeError("X is a LazyFrame, which holds no rows yet: call .collect() first.")
+    refuse_lazy(X)
     if not (_is_frame(X) or _holds_objects(X) or not _is_default(categorical)):
         return X, []
     columns, names = _columns(X)
@@ -65,12 +69,18 @@ def read_table(X, categorical: Any, known: Sequence[Levels] | None = None) -> tu
             _refuse_odd(column, name)
         return X, levels
     numbers = [
-        _codes(column, of) if of else _numbers(column, name)
+        _codes(column, of, name) if of else _numbers(column, name)
         for column, of, name in zip(columns, levels, names)
     ]
     dtypes = {column.dtype for column, of in zip(numbers, levels) if not of}
     dtype = np.float32 if dtypes == {np.dtype(np.float32)} else np.float64
     return np.column_stack(numbers).astype(dtype), levels
+
+
+def refuse_lazy(X) -> None:
+    """Refuse a table whose rows are not there yet."""
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError("X is a LazyFrame, which holds no rows yet: call .collect() first.")
 
 
 def categorical_mask(categories: Sequence[Levels]) -> np.ndarray | None:
@@ -98,7 +108,7 @@ def _holds_objects(X) -> bool:
     dtype = getattr(X, "dtype", None)
     if dtype is None and isinstance(X, list | tuple):
         dtype = np.asarray(X, dtype=object).dtype if _has_text(X) else None
-    return dtype is not None and getattr(dtype, "kind", "") in "OUSb"
+    return dtype is not None and getattr(dtype, "kind", "") in "OUSbmM"
 
 
 def _has_text(rows: Iterable[Any]) -> bool:
@@ -122,19 +132,17 @@ def _columns(X) -> tuple[list[Any] | None, list[Any]]:
 def _kind(column) -> str:
     """Return "number", "level" or what else a column holds."""
     dtype = str(getattr(column, "dtype", "object"))
-    base = dtype.split("(")[0].lower()
-    if base in ("category", "categorical", "enum", "string", "str", "utf8", "boolean", "bool"):
+    base = dtype.lower().removesuffix("[pyarrow]").removeprefix("large_").split("(")[0]
+    if base in _LEVELS or base.startswith(_LEVELS_BEGIN):
         return "level"
-    if base.startswith(("int", "uint", "float", "decimal")) or base in ("null",):
+    if base.startswith(_NUMBERS):
         return "number"
-    if base.startswith(("<u", "|s", "<s")):
-        return "level"
     if base != "object":
         return dtype
     kinds = {_kind_of(value) for value in _values(column) if not _is_missing(value)}
     if kinds <= {"number"}:
         return "number"
-    return "level" if kinds <= {"level"} else " and ".join(sorted(kinds))
+    return "level" if kinds <= {"level"} else " and ".join(_WORDS.get(kind, kind) for kind in sorted(kinds))
 
 
 def _kind_of(value: Any) -> str:
@@ -175,8 +183,9 @@ def _levels(column, name: Any) -> Levels:
     return [*sorted(text for text in texts if text is not None), *([None] if None in texts else [])]
 
 
-def _codes(column, levels: Levels) -> np.ndarray:
+def _codes(column, levels: Levels, name: Any) -> np.ndarray:
     """Return the number of each row's level, NaN where it is not among them."""
+    _refuse_odd(column, name, levels=True)
     number = {level: float(i) for i, level in enumerate(levels)}
     return np.array([number.get(_text(value), np.nan) for value in _values(column)])
 
@@ -190,9 +199,9 @@ def _numbers(column, name: Any) -> np.ndarray:
 
 
 def _refuse_odd(column, name: Any, levels: bool = False) -> None:
-    """Refuse a column of what is no number or, where there may be some, no level."""
+    """Refuse a column of what is no number or, where there may be some, no level; truth is a number."""
     kind = _kind(column)
-    if kind == "number" or (levels and kind == "level"):
+    if kind == "number" or (levels and kind == "level") or str(column.dtype).startswith("bool"):
         return
     if kind == "level":
         raise TypeError(

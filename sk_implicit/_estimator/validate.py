@@ -18,7 +18,7 @@ from ..function_space.leaving_out import LeavingOut
 from ..inputs.relevance import choose_inputs
 from ..inputs.scaling import InputScaling
 from ..models import Settings
-from .columns import read_table
+from .columns import read_table, refuse_lazy
 
 # Largest float that is taken for a multiple of the rows.
 MOST_TIMES_ROWS = 10.0
@@ -199,10 +199,12 @@ def _levels_to_keep(estimator, X):
 def validated_rows(estimator, X, dtype: np.dtype):
     """Check X against what an estimator was fitted to and return it in that precision, CSR where sparse."""
     categories = getattr(estimator, "categories_", ())
+    refuse_lazy(X)
     if any(categories):
         validate_data(estimator, X, reset=False, skip_check_array=True)
         X, _ = read_table(X, estimator.categorical_features, categories)
         return check_array(X, **_OF_ROWS).astype(dtype, copy=False)
+    X, _ = read_table(X, None)
     with np.errstate(over="ignore", invalid="ignore"):  # sums of large numbers, and rounding them
         X = validate_data(estimator, X, reset=False, **_OF_ROWS)
         rounded = X.astype(dtype, copy=False)

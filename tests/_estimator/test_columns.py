@@ -5,12 +5,16 @@ import pickle
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.base import clone
-from sklearn.inspection import permutation_importance
+from sklearn.compose import ColumnTransformer
+from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit._estimator.columns import read_table
@@ -112,7 +116,7 @@ def test_sparse_tables_have_no_levels_to_name():
     [
         (pd.Series(pd.date_range("2020", periods=n)), "datetime64"),
         (pd.Series([[1, 2]] * n), "list"),
-        (pd.Series([1, "a"] * (n // 2)), "level and number"),
+        (pd.Series([1, "a"] * (n // 2)), r"levels \(strings, booleans\) and numbers"),
         (pd.Series([{"a": 1}] * n), "dict"),
     ],
 )
@@ -121,9 +125,52 @@ def test_what_is_neither_number_nor_level_is_refused_by_the_columns_name(column,
         regressor().fit(FRAME.assign(odd=column), Y)
 
 
+@pytest.mark.parametrize("name", ["number", "colour"])
+@pytest.mark.parametrize("odd", [pd.date_range("2020", periods=n), [[1]] * n], ids=["dates", "lists"])
+def test_nor_is_it_taken_when_predicting(name, odd):
+    for table in (FRAME, FRAME[["number"]]):
+        if name in table:
+            with pytest.raises(TypeError, match=rf"Column '{name}' of X holds (datetime64|list)"):
+                regressor().fit(table, Y).predict(table.assign(**{name: odd}))
+
+
+def test_an_array_of_dates_is_no_array_of_numbers():
+    with pytest.raises(TypeError, match="Column 0 of X holds datetime64"):
+        regressor().fit(np.arange(n).astype("datetime64[D]")[:, None], Y)
+
+
+def test_types_of_arrow_and_sparse_columns():
+    switch, code = pd.Series(SWITCH), pd.Series(COLOUR)
+    table = pd.DataFrame({
+        "double": pd.Series(NUMBER).astype("double[pyarrow]"),
+        "bool": switch.astype("bool[pyarrow]"),
+        "large": code.astype(pd.ArrowDtype(pa.large_string())),
+        "dictionary": code.astype(pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))),
+        "sparse": pd.arrays.SparseArray(SWITCH.astype(float)),
+    })  # fmt: skip
+    model = regressor().fit(table, Y)
+    assert [len(levels) for levels in model.categories_] == [0, 2, 3, 3, 0]
+    assert model.score(table, Y) > 0.95
+    numbers = table[["double"]]
+    assert_allclose(
+        regressor().fit(numbers, Y).predict(numbers),
+        regressor().fit(numbers.astype(float), Y).predict(numbers.astype(float)),
+    )
+
+
+def test_truth_values_are_numbers_where_nothing_is_a_level():
+    table = FRAME[["number", "switch"]]
+    model = regressor(categorical_features=None).fit(table, Y)
+    assert model.categories_ == [[], []]
+    assert_array_equal(model.predict(table), model.predict(table.astype(float)))
+
+
 def test_a_lazy_frame_has_no_rows():
     with pytest.raises(TypeError, match="collect"):
         regressor().fit(pl.DataFrame({"a": NUMBER}).lazy(), Y)
+    for table in (pl.DataFrame({"a": NUMBER}), FORMS["polars"]):
+        with pytest.raises(TypeError, match="collect"):
+            regressor().fit(table, Y).predict(table.lazy())
 
 
 def test_without_categories_strings_are_refused_by_name():
@@ -163,6 +210,30 @@ def test_searches_and_importances_take_frames():
     assert search.best_score_ > 0.9
     importance = permutation_importance(search, FRAME, Y, n_repeats=2, random_state=0).importances_mean
     assert importance.min() > 0.05
+
+
+@pytest.mark.parametrize("feature", ["number", "colour"])
+def test_partial_dependence_of_a_frame(feature):
+    model = regressor().fit(FRAME, Y)
+    found = partial_dependence(
+        model,
+        FRAME,
+        [feature],
+        categorical_features=[feature] if feature == "colour" else None,
+        grid_resolution=5,
+    )
+    expected = [model.predict(FRAME.assign(**{feature: value})).mean() for value in found["grid_values"][0]]
+    assert_allclose(found.average[0], expected)
+    assert np.ptp(expected) > 1
+
+
+@pytest.mark.parametrize("form", ["pandas", "polars", "default"])
+def test_frames_come_out_of_transformers(form):
+    scaled = ColumnTransformer([("scaled", StandardScaler(), ["number"])], remainder="passthrough")
+    model = make_pipeline(scaled.set_output(transform=form), regressor())
+    table = FORMS["polars"] if form == "polars" else FRAME
+    assert model.fit(table[:90], Y[:90]).score(table[90:], Y[90:]) > 0.95
+    assert [len(levels) for levels in model[-1].categories_] == [0, 3, 2]
 
 
 def test_many_levels_stay_small():
