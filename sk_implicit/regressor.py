@@ -95,9 +95,11 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         where the leave-one-out predictions that ``alpha="loo"`` is chosen by are no worse for it and have
         an R² of at most 0.95, and none with a number for ``alpha``. A noisy trend that goes on beyond the
         training rows is then cut off. Where all outputs are kept, so are the features: of new rows they count
-        as at most one range beyond those of the training rows (and zero, in sparse tables). A pair (low,
-        high) are bounds that you know of the targets: predictions are kept within them, and features are
-        free.
+        as at most one range beyond those of the training rows (and zero, in sparse tables). With
+        ``standardize=True``, "auto" follows features for two ranges where outputs are not kept; an entry more
+        than five ranges beyond is taken for a mistake, warned of, and counts as the feature's mean. A pair
+        (low, high) are bounds that you know of the targets: predictions are kept within them, and features
+        are free.
     init : {"gaussian", "bernoulli"}, default="gaussian"
         Entries of A and W at the start: standard normal, or ±1.
     output_init : {"centred", "gaussian", "zero"}, default="centred"
@@ -183,6 +185,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     y_limits_, x_limits_ : ndarray of shape (2, n_outputs_) and (2, n_features_in_)
         Least and largest prediction of each output, and least and largest value that a feature counts as in
         predictions; infinite where ``clip`` leaves them free.
+    x_believed_ : ndarray of shape (2, n_features_in_)
+        With ``clip="auto"`` and ``standardize=True``: least and largest value that is taken for one of a
+        feature; another counts as its mean.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._numerics.blas import one_pool
 from .._version import __version__
 from ..equilibrium import solver_names
+from ..inputs.limits import LIMITS as RANGES
 from ..inputs.rows import distinct_rows
 from ..models import (
     Fitted,
@@ -195,9 +197,25 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
 
     def _predictions(self, model: FittedModel, X) -> np.ndarray:
         """Return predictions on the scale of the targets, (n, k), for validated rows."""
+        self._warn_mistaken(model, X)
         values, missed = predictions(model, X, self.n_jobs)
         self._warn_missed(missed)
         return values
+
+    def _warn_mistaken(self, model: FittedModel, X) -> None:
+        """Warn of entries that are so far from those of the fit that they are taken for mistakes."""
+        mistaken = model.scales.inputs_to_predict.mistaken(X)
+        if not mistaken.any():
+            return
+        columns = np.unique(X.indices[mistaken] if issparse(X) else np.flatnonzero(mistaken.any(axis=0)))
+        names = getattr(self, "feature_names_in_", np.arange(X.shape[1]))[columns].tolist()
+        listed = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
+        warn(
+            f"{np.count_nonzero(mistaken)} entries of X, in the columns {listed}, lie more than "
+            f"{RANGES.believed:g} ranges beyond those of the fit. They are taken for mistakes and count as "
+            "the means of their columns. Check their units; clip=False lets predictions follow them.",
+            UserWarning,
+        )
 
     def _warn_missed(self, rows: np.ndarray) -> None:
         """Warn of rows, as a mask, whose equilibrium or last layer is not what was asked for."""

@@ -34,6 +34,8 @@ class InputScaling:
         Root of the variance that each feature, as itself and encoded, has in x̃, where it was measured.
     limits : (2, d) array or None
         Least and largest value that each feature counts as. None for no limits.
+    believed : (2, d) array or None
+        Least and largest value that is taken for one of a feature; others count as its mean. None for any.
     table : Table or None
         What makes columns of X of those of the user, first of all; None for X as it is.
     """
@@ -43,6 +45,7 @@ class InputScaling:
     encoding: PiecewiseLinear | None = None
     relevance: np.ndarray | None = None
     limits: np.ndarray | None = None
+    believed: np.ndarray | None = None
     table: Table | None = None
 
     @property
@@ -164,7 +167,7 @@ class InputScaling:
 
         CSR where X is sparse and no feature is encoded.
         """
-        X = self._within_limits(X)
+        X = self._within_limits(self._as_believed(X))
         if self.table is not None:
             X = self.table.apply(X)
         if self.encoding is not None:
@@ -181,6 +184,29 @@ class InputScaling:
             np.divide(X, self.scale, out=out[:, : X.shape[1]], casting="same_kind")
         out[:, X.shape[1] :] = self.bias
         return out
+
+    def mistaken(self, X) -> np.ndarray:
+        """Return which entries are not believed, (n, d); those that are stored of sparse rows, (nnz,)."""
+        values = X.data if sparse.issparse(X) else X
+        if self.believed is None:
+            return np.zeros(values.shape, bool)
+        with np.errstate(over="ignore"):
+            low, high = self.believed.astype(X.dtype)
+        if sparse.issparse(X):
+            low, high = low[X.indices], high[X.indices]
+        return (values < low) | (values > high)
+
+    def _as_believed(self, X):
+        """Return X with the means of features for what is not believed of them."""
+        mistaken = self.mistaken(X)
+        if self.table is None or not mistaken.any():
+            return X
+        fill = self.table.fill.astype(X.dtype)
+        if not sparse.issparse(X):
+            return np.where(mistaken, fill, X)
+        filled = sparse.csr_array(X, copy=True)
+        filled.data[mistaken] = fill[X.indices[mistaken]]
+        return filled
 
     def _within_limits(self, X):
         """Return X with no feature beyond its limits."""

@@ -92,7 +92,7 @@ def _untrained(fit: FitState, rows: DistinctRows, task: Task, settings: Settings
     scales = Scales(fit.inputs, fit.target)
     if settings.clip is not None:
         in_range = None if fit.penalty is None else fit.penalty.in_range
-        scales = scales.limited(rows.X, rows.Y, settings.clip, in_range)
+        scales = scales.limited(rows.X, rows.Y, settings.clip, in_range, settings.standardize)
     return NetworkModel(
         scales, fit.start, fit.start, settings.output_init == "centred",
         solver=settings.equilibrium_solver, tol=settings.equilibrium_tol,

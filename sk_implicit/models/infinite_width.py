@@ -40,7 +40,8 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     solution = solve_limit(X, Y, weights, loss, gamma=settings.gamma, alpha=settings.alpha, left_out=left_out)
     scales = Scales(inputs, target)
     if settings.clip is not None:
-        scales = scales.limited(rows.X, rows.Y, settings.clip, solution.penalty.in_range)
+        in_range = solution.penalty.in_range
+        scales = scales.limited(rows.X, rows.Y, settings.clip, in_range, settings.standardize)
     gamma, posterior, interrupted = float(settings.gamma), None, False
     try:
         if settings.uncertainty:

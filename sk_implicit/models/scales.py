@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs.limits import limits_of_inputs, no_limits
+from ..inputs.limits import LIMITS, limits_of_inputs, no_limits
 from ..inputs.scaling import InputScaling
 from ..inputs.targets import Targets, TargetScaling
 
@@ -26,12 +26,15 @@ class Scales:
     x_limits, y_limits : (2, d) and (2, k) arrays, or None
         Least and largest value that a feature counts as and that a prediction has; None where the task knows
         of no limits.
+    x_believed : (2, d) array or None
+        Least and largest value that is taken for one of a feature; None for any.
     """
 
     inputs: InputScaling
     target: Targets
     x_limits: np.ndarray | None = None
     y_limits: np.ndarray | None = None
+    x_believed: np.ndarray | None = None
 
     @classmethod
     def unlimited(cls, inputs: InputScaling, target: TargetScaling) -> Scales:
@@ -39,9 +42,16 @@ class Scales:
         return cls(inputs, target, no_limits(inputs.n_features), no_limits(len(target.mean)))
 
     def limited(
-        self, X, Y: np.ndarray, clip: bool | str | tuple[float, float], in_range: np.ndarray | None
+        self,
+        X,
+        Y: np.ndarray,
+        clip: bool | str | tuple[float, float],
+        in_range: np.ndarray | None,
+        standardize: bool,
     ) -> Scales:
         """Set the limits to those of the training rows, for the outputs that are kept within them.
+
+        With "auto", features of a unit of their own are not followed anywhere, outputs kept or not.
 
         Parameters
         ----------
@@ -53,6 +63,8 @@ class Scales:
             Whether outputs are kept within the range of their targets, or the bounds of all of them.
         in_range : (k,) bool array or None
             What "auto" says of each; None where no row was left out, and none is kept.
+        standardize : bool
+            Whether each feature has a unit of its own; where not, all are followed anywhere.
         """
         k = Y.shape[1]
         if isinstance(clip, tuple | list):
@@ -63,13 +75,20 @@ class Scales:
             kept = np.zeros(k, bool)
         y_limits = np.where(kept, [Y.min(axis=0), Y.max(axis=0)], no_limits(k))
         counts = np.isfinite(self.inputs.units()[1])
-        x_limits = limits_of_inputs(X, counts) if kept.all() else no_limits(X.shape[1])
-        return replace(self, x_limits=x_limits, y_limits=y_limits)
+        x_limits, believed = no_limits(X.shape[1]), None
+        if kept.all():
+            x_limits = limits_of_inputs(X, counts, LIMITS.kept)
+        if clip == "auto" and standardize:
+            x_limits = x_limits if kept.all() else limits_of_inputs(X, counts, LIMITS.followed)
+            believed = limits_of_inputs(X, counts, LIMITS.believed)
+        return replace(self, x_limits=x_limits, y_limits=y_limits, x_believed=believed)
 
     @property
     def inputs_to_predict(self) -> InputScaling:
         """What predictions are made from: the inputs within their limits."""
-        return self.inputs if self.x_limits is None else replace(self.inputs, limits=self.x_limits)
+        if self.x_limits is None:
+            return self.inputs
+        return replace(self.inputs, limits=self.x_limits, believed=self.x_believed)
 
     def predictions(self, F: np.ndarray) -> np.ndarray:
         """Return outputs on the user's scale, within their limits, (n, k)."""
@@ -97,6 +116,8 @@ class Scales:
             attributes["relevance_"] = inputs.relevance
         if self.y_limits is not None:
             attributes |= {"x_limits_": self.x_limits, "y_limits_": self.y_limits}
+        if self.x_believed is not None:
+            attributes["x_believed_"] = self.x_believed
         return attributes
 
     @classmethod
@@ -105,4 +126,5 @@ class Scales:
         target = attributes.get("_targets")
         if target is None:  # saved by 0.1, where classes counted as targets of scale 1
             target = TargetScaling(attributes["y_mean_"], attributes["y_scale_"])
-        return cls(attributes["_inputs"], target, attributes.get("x_limits_"), attributes.get("y_limits_"))
+        limits = (attributes.get(name) for name in ("x_limits_", "y_limits_", "x_believed_"))
+        return cls(attributes["_inputs"], target, *limits)

@@ -106,10 +106,22 @@ class Graph:
         """Return columns that are kept within limits, (2, d), where there are some."""
         if limits is None or np.isinf(limits).all():
             return X
-        largest = np.finfo(self.dtype).max
-        low, high = (self.constant(limit) for limit in np.clip(limits, -largest, largest))
+        low, high = self._bounds(limits)
         X = self("Where", self("Less", X, low), low, X)  # what is not a number stays so
         return self("Where", self("Greater", X, high), high, X)
+
+    def believed(self, X: str, limits: np.ndarray | None, fill: np.ndarray) -> str:
+        """Return columns with ``fill``, (d,), for what lies beyond limits, (2, d), where there are some."""
+        if limits is None or np.isinf(limits).all():
+            return X
+        low, high = self._bounds(limits)
+        return self(
+            "Where", self("Or", self("Less", X, low), self("Greater", X, high)), self.constant(fill), X
+        )
+
+    def _bounds(self, limits: np.ndarray) -> list[str]:
+        largest = np.finfo(self.dtype).max
+        return [self.constant(limit) for limit in np.clip(limits, -largest, largest)]
 
     def unique(self, name: str) -> str:
         """Return a name that nothing else in the model has."""
@@ -165,7 +177,8 @@ def augment(graph: Graph, inputs: InputScaling, X: str) -> str:
     if table is not None:
         missing = graph("IsNaN", X)
         X = graph("Where", missing, graph.constant(table.fill), X)
-    inside = graph.within(X, inputs.limits)
+    inside = X if table is None else graph.believed(X, inputs.believed, table.fill)
+    inside = graph.within(inside, inputs.limits)
     if inside != X:
         X = graph("Add", inside, graph("Sub", X, X))  # infinite entries make no prediction here, either
     if table is not None:

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -234,6 +235,118 @@ def test_a_perceptron_is_not_kept():
 def test_other_values_are_refused():
     with pytest.raises(ValueError, match="'clip' parameter of ImplicitReLURegressor must be"):
         regressor(clip="never").fit(*noisy())
+
+
+def exact(n=80, seed=0):
+    """Targets with little noise, believed beyond their range, and features in units of their own."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, 3)) * [1, 1e4, 1e-3] + [0, 3e4, 5]
+    return X, (X[:, 0] + X[:, 1] / 1e4 + 1e3 * (X[:, 2] - 5) + 0.02 * rng.standard_normal(n)) * 1e3
+
+
+def beyond(X, ranges):
+    """Return the values so many ranges below and above those of each column."""
+    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
+    return np.array([low - ranges * (high - low), high + ranges * (high - low)])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kept", [False, True])
+def test_features_are_followed_for_some_ranges_and_mistakes_are_the_mean(width, dtype, kept):
+    X, y = noisy() if kept else exact()
+    X = X.astype(dtype)
+    model, free = (regressor(width=width, standardize=True, clip=clip).fit(X, y) for clip in ("auto", False))
+    assert np.isfinite(model.y_limits_).all() == kept
+    assert_allclose(model.x_limits_, beyond(X, 1 if kept else 2), rtol=1e-12)
+    assert_allclose(model.x_believed_, beyond(X, 5), rtol=1e-12)
+    assert not hasattr(free, "x_believed_")
+    assert_array_equal(free.predict(X), model.predict(X))
+    for ranges, expected in ((0.9, 0.9), (4.9, 1 if kept else 2), (5.1, None), (1500, None), (1e9, None)):
+        for side in (0, 1):
+            rows, near = X[:9].copy(), X[:9].astype(float)
+            rows[:, 1] = beyond(X, ranges)[side, 1]
+            near[:, 1] = X[:, 1].mean(dtype=float) if expected is None else beyond(X, expected)[side, 1]
+            if expected is None:
+                with pytest.warns(
+                    UserWarning, match=r"9 entries of X, in the columns 1, lie more than 5 ranges"
+                ):
+                    got = model.predict(rows)
+            else:
+                got = model.predict(rows)
+            wanted = np.clip(free.predict(near.astype(dtype)), *model.y_limits_[:, 0])
+            assert_allclose(got, wanted, rtol=1e-6 if dtype == np.float64 else 1e-3)
+            alone = [model.predict(row[None]) for row in rows[:2]] if expected else got[:2, None]
+            assert_allclose(np.ravel(alone), got[:2], rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*are taken for mistakes:UserWarning")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_mistake_upstream_does_not_send_predictions_away(width):
+    X, y = exact()
+    model = regressor(width=width, standardize=True).fit(X[:60], y[:60])
+    for j in range(3):
+        rows = X[60:].copy()
+        rows[:, j] = X[:, j].mean() + 1500 * X[:, j].std()
+        others = np.delete(np.arange(3), j)
+        assert (
+            np.corrcoef(model.predict(rows), ((rows - X.mean(axis=0)) / X.std(axis=0))[:, others].sum(1))[
+                0, 1
+            ]
+            > 0.97
+        )
+        assert np.abs(model.predict(rows) - y.mean()).max() < 2 * np.ptp(y)
+
+
+@pytest.mark.filterwarnings("ignore:.*are taken for mistakes:UserWarning")
+def test_gaps_stay_gaps_and_levels_levels_beside_mistakes():
+    X, y = exact()
+    X[:8, 0] = np.nan
+    X[:, 2] = np.arange(80) % 3
+    model = regressor(width=np.inf, standardize=True, categorical_features=[2]).fit(X, y)
+    assert np.isinf(model.x_believed_[:, 2]).all() and np.isinf(model.x_limits_[:, 2]).all()
+    rows = np.repeat(X[9:10], 4, axis=0)
+    rows[1:, 0] = [np.nan, 1e7, np.nanmean(X[:, 0])]
+    gap, mistake, mean = model.predict(rows)[1:]
+    assert mistake == pytest.approx(mean)
+    assert gap != pytest.approx(mean, rel=1e-6)  # that of a row with a gap, which has an indicator
+
+
+@pytest.mark.filterwarnings("ignore:.*are taken for mistakes:UserWarning")
+def test_mistakes_in_sparse_rows():
+    X, y = exact()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    X[np.abs(X) < 0.3] = 0
+    model = regressor(standardize=True, relevance=None).fit(csr_array(X), y)
+    rows = X[:5].copy()
+    rows[:, 1] = 1e6
+    mean = X[:5].copy()
+    mean[:, 1] = X[:, 1].mean()
+    kept = csr_array(rows)
+    assert_allclose(model.predict(kept), model.predict(csr_array(mean)), rtol=1e-9)
+    assert_array_equal(kept.toarray(), rows)
+
+
+@pytest.mark.parametrize("parameters", [{"standardize": False}, {"clip": False}, {"clip": (-1e9, 1e9)}])
+def test_features_are_followed_anywhere_otherwise(parameters):
+    X, y = exact()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    model = regressor(**{"standardize": True, **parameters}).fit(X, y)
+    assert np.isinf(model.x_limits_).all() and not hasattr(model, "x_believed_")
+    assert model.predict(1000 * X[:9]).max() > 50 * y.max()
+
+
+def test_names_of_columns_with_mistakes_are_told():
+    X, y = exact()
+    names = [f"column {j}" for j in range(9)]
+    frame = pd.DataFrame(np.tile(X, 3), columns=names)
+    model = regressor(standardize=True).fit(frame, y)
+    with pytest.warns(UserWarning, match="2 entries of X, in the columns 'column 1', 'column 4', lie"):
+        model.predict(frame[:3].assign(**{"column 1": [1e9, 3e4, 3e4], "column 4": [3e4, 3e4, -1e9]}))
+    with pytest.warns(UserWarning, match="'column 3', 'column 4', …, lie more"):
+        model.predict(frame[:3] * 1e5)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert_array_equal(loaded.x_believed_, model.x_believed_)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -132,6 +132,21 @@ def test_units_and_gaps_are_in_the_graph(width, dtype, complete):
     assert_close(run(model, holes)(holes)[0], model.predict(holes), dtype)
 
 
+@pytest.mark.filterwarnings("ignore:.*are taken for mistakes:UserWarning")
+@both_precisions
+@pytest.mark.parametrize("width", [40, np.inf])
+def test_mistakes_count_as_means_in_the_graph(width, dtype):
+    A = ROWS * [1e-3, 1, 1e2, 30][: ROWS.shape[1]] + 10
+    A[:9, 0] = np.nan
+    A = A.astype(dtype)
+    model = small(width=width, clip="auto").fit(A[:150], TARGET[:150])
+    assert np.isfinite(model.x_believed_).all()
+    for size in (3, 8, 1500):
+        far = A[:200].copy()
+        far[:, 1] = model.x_mean_[1] + size * np.ptp(A[:150, 1]) * (-1) ** np.arange(200)
+        assert_close(run(model, far)(far)[0], model.predict(far), dtype)
+
+
 def test_levels_are_refused_by_name():
     model = small(categorical_features=[0]).fit(np.round(ROWS[:150]), TARGET[:150])
     with pytest.raises(ValueError, match="categorical features cannot be exported"):
