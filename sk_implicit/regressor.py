@@ -6,11 +6,13 @@ from typing import Literal, Self, overload
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import assert_all_finite, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
 from ._estimator.posterior import check_posterior, covariance, samples
+from ._estimator.regression import LOSSES, check_range, check_targets, check_uncertainty, explained
 from ._estimator.validate import (
     all_or_nothing,
     check_bounds,
@@ -19,8 +21,6 @@ from ._estimator.validate import (
     validate_weights,
     validated_table,
 )
-from .function_space.losses import SquaredError
-from .inputs.targets import TargetScaling
 from .models import Task
 from .models.from_mlp import embedded
 
@@ -54,6 +54,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
         10 are refused. `numpy.inf` is the limit: kernel ridge regression with the tangent kernel of infinite
         width, solved in closed form (see Notes).
+    loss : {"squared_error", "poisson", "gamma"}, default="squared_error"
+        What training minimises. "poisson" and "gamma" are half the deviances of targets y ≥ 0 (counts; rates,
+        with the exposure as ``sample_weight``) and y > 0 (amounts): the network's outputs are then logarithms
+        of the predictions, over the targets' means.
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit
@@ -63,7 +67,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         the prediction is made from z_L, z_l = σ(γ/√m A z_{l−1} + φ) with z_0 = 0, so that 1 means
         z = φ. Any ``gamma`` will then do, during training too.
     fit_intercept : bool, default=True
-        Whether to append a 1 to x and to centre the targets.
+        Whether to append a 1 to x and to centre the targets (with a log link, to divide them by their means).
     solver : {"lm", "gd", "adam", "lbfgs"}, default="lm"
         How the network is trained: Levenberg-Marquardt in function space; full-batch gradient descent
         (the algorithm of [1]_); minibatch Adam; limited-memory BFGS.
@@ -89,7 +93,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     alpha : float or "loo", default="loo"
         Penalty ½ a ‖θ − θ₀‖² on the distance from the start, relative to the mean of the tangent
         kernel's diagonal (a = alpha · mean diag K), which makes it free of scale. "loo" chooses it by
-        the closed-form leave-one-out error of the network linearised at its start. 0 interpolates.
+        the leave-one-out loss of the network linearised at its start: in closed form for the squared error,
+        by one Newton step for each row for other losses. 0 interpolates.
     clip : bool, "auto" or pair of floats, default="auto"
         Whether predictions are kept within the range of the training targets. "auto" keeps those of an output
         where the leave-one-out predictions that ``alpha="loo"`` is chosen by are no worse for it and have
@@ -120,7 +125,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         ``tol`` for ``n_iter_no_change`` steps.
     learning_rate : float or "auto", default="auto"
         Step size of "gd" (on the summed loss; "auto" is 1/λ_max of the tangent kernel at the start, and is
-        measured again where the loss rises) and of "adam" ("auto" is 0.01).
+        measured again where the loss rises; with other losses, over their largest curvature) and of "adam"
+        ("auto" is 0.01).
     batch_size : int or "auto", default="auto"
         Rows in a minibatch of "adam"; "auto" is min(200, n_samples).
     early_stopping : bool, default=False
@@ -133,7 +139,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     uncertainty : bool, default=False
         Whether ``fit`` keeps what ``predict(X, return_std=True)``, ``predict(X, return_cov=True)`` and
         ``sample_y`` need: the training rows (beyond 4000 of them, 2500 random ones), their Jacobian, and a
-        factorised kernel matrix.
+        factorised kernel matrix. With the squared error only.
     n_jobs : int or None, default=None
         Jobs that share the blocks of rows in predictions, where there are several blocks (one holds about
         2,000,000 / width rows, fewer where the network has more inputs than that): threads, unless
@@ -181,7 +187,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     bias_ : float
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
-        Centre and scale of the targets.
+        Centre and scale of the targets; with a log link 0 and their means.
     y_limits_, x_limits_ : ndarray of shape (2, n_outputs_) and (2, n_features_in_)
         Least and largest prediction of each output, and least and largest value that a feature counts as in
         predictions; infinite where ``clip`` leaves them free.
@@ -204,23 +210,25 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Steps taken.
     loss_ : float
         The objective at the weights that were kept, per unit of weight and output: half the mean
-        squared error of the scaled targets, plus the penalty.
+        squared error of the scaled targets (or half their mean deviance), plus the penalty.
     loss_curve_ : list of float of length n_iter_
         The loss after each step.
     history_ : dict of lists of length n_iter_ + 1
-        ``loss``, ``squared_error``, ``contraction`` (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and
-        ``validation_score`` (early stopping only), the start included.
+        ``loss``, ``squared_error`` (the mean square of the loss's derivatives: of y − p for "poisson", of
+        y/p − 1 for "gamma"), ``contraction`` (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and ``validation_score``
+        (early stopping only), the start included.
     alpha_ : float
         The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
     loo_score_ : float
-        Leave-one-out R² of the network linearised at its start; with ``alpha="loo"`` only.
+        Leave-one-out R² of the network linearised at its start, or share of the start's loss that it
+        explains with other losses; with ``alpha="loo"`` only.
     contraction_ : float
         ‖γ/√m A‖₂: below 1, every input is certified to have exactly one equilibrium. A finite depth
         needs no such bound.
     equilibrium_residual_ : float
         The largest relative residual of the training rows' equilibria; 0 at finite depth.
     validation_scores_ : list of float of length n_iter_
-        R² on the held-out rows after each step; with early stopping only.
+        What ``score`` is on the held-out rows after each step; with early stopping only.
     best_validation_score_ : float
         The best of them.
     noise_std_ : ndarray of shape (n_outputs_,)
@@ -279,6 +287,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
 
     _parameter_constraints = {
         **BaseImplicitReLU._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES))],
         "clip": ["boolean", StrOptions({"auto"}), tuple, list],
         "uncertainty": ["boolean"],
     }
@@ -287,6 +296,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         self,
         width=500,
         *,
+        loss="squared_error",
         gamma=0.4,
         depth=np.inf,
         fit_intercept=True,
@@ -314,6 +324,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         verbose=0,
     ) -> None:
         self.width = width
+        self.loss = loss
         self.gamma = gamma
         self.depth = depth
         self.fit_intercept = fit_intercept
@@ -371,19 +382,59 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         # extended precision is not checked before, and may overflow here
         assert_all_finite(Y, input_name="y")
         check_bounds(self.clip)
+        check_targets(self.loss, Y, weights)
+        check_uncertainty(self.loss, self.uncertainty)
         self._flat_y = y.ndim == 1
         self.n_outputs_ = Y.shape[1]
         self._fit(X, Y, weights, weights, watch, validate_groups(groups, weights))
+        self._fitted_loss = self.loss
         return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = LOSSES[self.loss].exclusive if self.loss in LOSSES else False
+        return tags
 
     def _task(self) -> Task:
         """Return what a regressor adds to a fit."""
+        loss = LOSSES[self.loss]
         return Task(
-            scale_targets=lambda Y, weights: TargetScaling.of(Y, weights, centre=self.fit_intercept),
-            loss=lambda target: SquaredError(),
-            score=_weighted_r2,
+            scale_targets=lambda Y, weights: loss.scale(Y, weights, centre=self.fit_intercept),
+            loss=lambda target: loss.make(),
+            score=lambda Y, P, weights: explained(self.loss, Y, P, weights),
             split=lambda Y, left_out, seed: hold_out(left_out, seed, self.validation_fraction),
         )
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Return D², the share of the loss of the best constant that predictions explain.
+
+        For the squared error it is R², for "poisson" and "gamma" `sklearn.metrics.d2_tweedie_score` with a
+        power of 1 and 2.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            At most 1; 0 is that of a constant, of several outputs the mean.
+        """
+        loss = getattr(self, "_fitted_loss", "squared_error")
+        if loss == "squared_error":
+            return super().score(X, y, sample_weight)
+        P = self.predict(X)
+        Y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        check_consistent_length(P, Y, sample_weight)
+        weights = _check_sample_weight(sample_weight, Y)
+        Y = Y.reshape(len(Y), -1)
+        check_range(loss, Y)
+        return explained(loss, Y, P.reshape(Y.shape), weights)
 
     @classmethod
     def from_mlp(cls, mlp) -> Self:
@@ -561,10 +612,3 @@ def _check_mlp(mlp) -> None:
             f"from_mlp expects a linear output (squared loss); got the output activation "
             f"{mlp.out_activation_!r}. Fit the MLPRegressor with its squared loss."
         )
-
-
-def _weighted_r2(Y, F, weights) -> float:
-    """Return the R² that early stopping watches."""
-    from sklearn.metrics import r2_score
-
-    return r2_score(Y, F, sample_weight=weights)

@@ -69,7 +69,7 @@ _BEFORE_TAGS = {
     "scipy.sparse:csr_array": "csr",
 }
 # Parameters that 0.1 did not have, as it worked.
-AS_IT_WAS = {"standardize": False, "categorical_features": None}
+AS_IT_WAS = {"standardize": False, "categorical_features": None, "loss": "squared_error"}
 
 
 def to_plain(value: Any) -> Any:

@@ -32,12 +32,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from .leave_one_out import LeaveOneOut, refined_minimum, weighted_grid
+from .leave_one_out import BELIEVED, LeaveOneOut, range_of_others, refined_minimum, weighted_grid
 from .leaving_out import LeavingOut, kept_share, without_group
 from .losses import Curvature, Loss
 from .newton import Iterate, NewtonLimits, newton
@@ -132,9 +133,34 @@ class SharedKernelSystem:
         return block
 
 
+class HeldOut(NamedTuple):
+    """What leave-one-out makes of one penalty.
+
+    Attributes
+    ----------
+    score : float
+        Mean leave-one-out loss per unit of weight.
+    change : (n, k) array
+        Predictions of the fit on all rows, less those of the start.
+    predictions : (n, k) array
+        Those of every row by the fit without it.
+    """
+
+    score: float
+    change: np.ndarray
+    predictions: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class ApproximateLeaveOneOut(LeaveOneOut):
+    """The choice, with the predictions of rows left out, (n, k), at the best point of the grid."""
+
+    predictions: np.ndarray
+
+
 def leave_one_out_loss(
     K, Y, F0, weights, loss: Loss, penalty: float, D=None, left_out: LeavingOut | None = None
-):
+) -> HeldOut:
     """Return the approximate leave-one-out loss of the linearised network.
 
     Parameters
@@ -156,10 +182,8 @@ def leave_one_out_loss(
 
     Returns
     -------
-    score : float
-        Mean leave-one-out loss per unit of weight.
-    D : (n, k) array
-        Predictions of the fit, less ``F0``.
+    held_out : HeldOut
+        Its score, where a penalty nearby may start from, and predictions.
     """
     systems: deque[SharedKernelSystem] = deque(maxlen=1)  # that of the last step
 
@@ -198,13 +222,14 @@ def leave_one_out_loss(
         found = without_group(block.reshape(size, size), q[rows].reshape(size, 1))
         without[rows] = found.reshape(len(rows), -1)
     moved = curvature.project(without) - q
-    held_out = loss.evaluate(Y, F0 + D - moved / curvature.scale).value
-    return float(np.average(held_out, weights=weights)), D
+    predictions = F0 + D - moved / curvature.scale
+    held_out = loss.evaluate(Y, predictions).value
+    return HeldOut(float(np.average(held_out, weights=weights)), D, predictions)
 
 
 def approximate_leave_one_out(
     K, Y, F0, weights, loss: Loss, left_out: LeavingOut | None = None
-) -> LeaveOneOut:
+) -> ApproximateLeaveOneOut:
     """Choose the penalty with the smallest approximate leave-one-out loss.
 
     The search walks along `GRID`, moved to the scale of the weights, from near its middle, downhill to the
@@ -218,7 +243,7 @@ def approximate_leave_one_out(
 
     Returns
     -------
-    choice : LeaveOneOut
+    choice : ApproximateLeaveOneOut
         Penalty, score, and the score where it was computed (nan elsewhere). The minimum is refined by
         the parabola through the best grid point and its neighbours.
     """
@@ -227,13 +252,14 @@ def approximate_leave_one_out(
     scale = float(weights @ np.diag(K) / weights.sum()) or 1.0  # K = 0: any penalty will do
     grid = weighted_grid(GRID, weights)
     curve = np.full(len(grid), np.nan)
-    fits: dict[int, np.ndarray] = {}
+    fits: dict[int, HeldOut] = {}
 
     def score(j: int, near: int | None) -> float:
         if np.isnan(curve[j]):
-            D = None if near is None else fits.get(near)
+            D = fits[near].change if near in fits else None
             try:
-                curve[j], fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D, left_out)
+                fits[j] = leave_one_out_loss(K, Y, F0, weights, loss, grid[j] * scale, D, left_out)
+                curve[j] = fits[j].score
             except np.linalg.LinAlgError:  # so small a penalty is nothing beside the rounding errors of K
                 curve[j] = np.inf
         return curve[j]
@@ -246,7 +272,42 @@ def approximate_leave_one_out(
         score(best + direction, best) < curve[best] - least or np.isinf(curve[best])
     ):
         best += direction
-    return LeaveOneOut(*refined_minimum(grid, curve, best), curve)
+    predictions = fits[best].predictions if best in fits else F0
+    return ApproximateLeaveOneOut(*refined_minimum(grid, curve, best), curve, predictions)
+
+
+def kept_in_range(
+    Y, predictions: np.ndarray, weights: np.ndarray, loss: Loss, left_out: LeavingOut | None = None
+) -> np.ndarray | None:
+    """Return for each output whether to keep predictions in the range of the targets, (k,); None for never.
+
+    As `leave_one_out.keeps_to_range`, by any loss.
+
+    Parameters
+    ----------
+    Y : (n, k) array
+        Targets.
+    predictions : (n, k) array
+        Those that are left out, which are compared with themselves within the range of other rows' targets.
+    weights : (n,) array
+        Positive sample weights.
+    loss : Loss
+        The loss ℓ, a sum over outputs.
+    left_out : LeavingOut or None
+        Which rows were left out together, None for none.
+    """
+    linked = loss.linked(Y)
+    limits = None if linked is None else range_of_others(linked, left_out)
+    if limits is None:
+        return None
+
+    def losses(F: np.ndarray) -> np.ndarray:
+        """Return the weighted sum of each output's loss, (k,)."""
+        columns = ([c] for c in range(Y.shape[1]))
+        return np.array([weights @ loss.evaluate(Y[:, c], F[:, c]).value for c in columns])
+
+    free, kept = losses(predictions), losses(np.clip(predictions, *limits))
+    return (kept <= free) & (free >= BELIEVED * losses(np.zeros_like(predictions)))
 
 
 def _inverse(T: np.ndarray) -> np.ndarray:

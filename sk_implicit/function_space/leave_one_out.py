@@ -29,6 +29,8 @@ from .leaving_out import LeavingOut, kept_share, without_group
 LOO_GRID = np.logspace(-9, 3, 73)
 # Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
 _TIE = 1e-9
+# Share of the loss of a constant that is left below which predictions are believed beyond the range, too.
+BELIEVED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,8 @@ def refined_minimum(grid: np.ndarray, scores: np.ndarray, best: int) -> tuple[fl
 
 
 def keeps_to_range(
-    Y: np.ndarray, residual: np.ndarray, weights: np.ndarray, left_out: LeavingOut | None = None,
-    believed: float = 0.05,
-) -> np.ndarray:  # fmt: skip
+    Y: np.ndarray, residual: np.ndarray, weights: np.ndarray, left_out: LeavingOut | None = None
+) -> np.ndarray:
     """Return for each output whether to keep predictions within the range of the targets, (k,).
 
     That is where a share of their variance is left, and keeping to the range leaves no more.
@@ -129,17 +130,23 @@ def keeps_to_range(
         Positive sample weights.
     left_out : LeavingOut or None
         Which rows were left out together, None for none.
-    believed : float, default=0.05
-        Share of the variance that is left below which predictions are believed beyond the range, too.
     """
-    group = np.arange(len(Y)) if left_out is None else left_out.numbers()
-    if group.max() < 2:  # no range without a group
+    limits = range_of_others(Y, left_out)
+    if limits is None:
         return np.zeros(Y.shape[1], bool)
     predictions = Y - residual
-    kept = np.clip(predictions, _least_of_others(Y, group), -_least_of_others(-Y, group))
+    kept = np.clip(predictions, *limits)
     free = weights @ (Y - predictions) ** 2
     variance = weights @ (Y - np.average(Y, axis=0, weights=weights)) ** 2
-    return (weights @ (Y - kept) ** 2 <= free) & (free >= believed * variance)
+    return (weights @ (Y - kept) ** 2 <= free) & (free >= BELIEVED * variance)
+
+
+def range_of_others(Y: np.ndarray, left_out: LeavingOut | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the least and the largest target of other groups, for every row, (n, k); None where none are."""
+    group = np.arange(len(Y)) if left_out is None else left_out.numbers()
+    if group.max() < 2:
+        return None
+    return _least_of_others(Y, group), -_least_of_others(-Y, group)
 
 
 def _least_of_others(Y: np.ndarray, group: np.ndarray) -> np.ndarray:

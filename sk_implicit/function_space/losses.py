@@ -17,7 +17,7 @@ With p = softmax(f), cross-entropy has ::
     ℓ = −Σ_c y_c log p_c,     r = y − p,     ∂²ℓ/∂f² = diag(p) − p pᵀ = (√p − p √pᵀ)(√p − p √pᵀ)ᵀ,
 
 so L = √w (diag √p)(I − √p √pᵀ), a scaling after a projection, and q = √w (y − p)/√p. With sigmoids, L is
-diag √(w p (1 − p)).
+diag √(w p (1 − p)). The losses of a regressor other than the squared error stand in files of their own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 # Curvatures count as this much at least: their inverse roots keep their digits.
-_LEAST_CURVATURE = 1e-12
+LEAST_CURVATURE = 1e-12
 
 
 class Evaluation(NamedTuple):
@@ -144,6 +144,13 @@ class Loss(ABC):
         """Return the targets that the infinitely wide network is trained on."""
         return Y
 
+    def linked(self, Y: np.ndarray) -> np.ndarray | None:
+        """Return the predictions that foretell the targets exactly, (n, k), which may be infinite.
+
+        None where predictions are never kept in a range.
+        """
+        return Y
+
 
 @dataclass(frozen=True, slots=True)
 class SquaredError(Loss):
@@ -232,7 +239,7 @@ class CrossEntropy(Loss):
         residual = residual.astype(np.float64, copy=False)
         root = np.sqrt(weights, dtype=np.float64)[:, None]
         missed = np.max(np.abs(residual), axis=1, keepdims=True)  # 1 − p of the target
-        direction = np.sqrt(np.maximum(self._moved(Y, residual, missed), _LEAST_CURVATURE))
+        direction = np.sqrt(np.maximum(self._moved(Y, residual, missed), LEAST_CURVATURE))
         curvature = Curvature(root * direction, direction)
         return curvature, curvature.project(root * residual / direction)
 
@@ -244,6 +251,10 @@ class CrossEntropy(Loss):
     def resolved(self, mean_squared_residual: float, dtype) -> bool:
         """Whether every target has a probability of 1 to a few digits."""
         return mean_squared_residual <= 1e-8
+
+    def linked(self, Y: np.ndarray) -> None:
+        """Return None: log-odds have no range."""
+        return None
 
     def softened(self, Y: np.ndarray) -> np.ndarray:
         """Return probabilities that are neither 0 nor 1."""
@@ -277,7 +288,7 @@ class BinaryCrossEntropy(CrossEntropy):
         residual = residual.astype(np.float64, copy=False)
         root = np.sqrt(weights, dtype=np.float64)[:, None]
         P = self._moved(Y, residual, np.abs(residual))
-        scale = np.sqrt(np.maximum(P * (1 - P), _LEAST_CURVATURE))
+        scale = np.sqrt(np.maximum(P * (1 - P), LEAST_CURVATURE))
         return Curvature(root * scale), root * residual / scale
 
     def softened(self, Y: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .approximate_leave_one_out import approximate_leave_one_out
+from .approximate_leave_one_out import approximate_leave_one_out, kept_in_range
 from .leave_one_out import LeaveOneOut, keeps_to_range, leave_one_out
 from .leaving_out import LeavingOut
 from .losses import Loss
@@ -46,7 +46,7 @@ class Penalty:
         squared error), where it was computed.
     in_range : (k,) bool array or None
         Whether the predictions of each output are better kept within the range of the targets, where that
-        is known (the squared error).
+        is known (not for classes).
     """
 
     relative: float
@@ -88,7 +88,8 @@ def best_penalty(
         losses = np.mean(residual**2, axis=1)
         in_range = keeps_to_range(Y, exact.residual, weights, left_out)
     else:
-        choice = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
+        choice = approximate = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
+        in_range = kept_in_range(Y, approximate.predictions, weights, loss, left_out)
     unexplained = float(np.average(losses, weights=weights))
     score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
     return Penalty(choice.alpha, choice.alpha * scale, score, in_range)

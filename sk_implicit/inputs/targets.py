@@ -34,13 +34,21 @@ class Targets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TargetScaling:
-    """Centre and scale of the targets, one of each per output, (k,).
+    """Centre and scale of the targets, one of each per output, (k,), and the link of the predictions.
 
     A target that is constant up to rounding gets the scale 1, so that it stays 0 after centring.
+
+    Attributes
+    ----------
+    mean, scale : (k,) arrays
+        What is subtracted from the targets, and what they are divided by then.
+    link : str
+        "log": the network's outputs are logarithms of what predicts the scaled targets. "identity": are it.
     """
 
     mean: np.ndarray
     scale: np.ndarray
+    link: str = "identity"
 
     @classmethod
     def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
@@ -49,6 +57,18 @@ class TargetScaling:
         _, unit, mean, size = centred(Y, weights, about_mean=centre)
         constant = size <= 10 * np.finfo(np.float64).eps * np.abs(mean)
         return cls(mean * unit, np.where(constant, 1.0, size * unit))
+
+    @classmethod
+    def for_logarithms(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
+        """Measure the weighted means of targets ≥ 0, which become 1 (or leave them, if not centred).
+
+        Outputs of 0 then predict the means.
+        """
+        Y = Y.astype(np.float64, copy=False)
+        if not centre:
+            return cls(np.zeros(Y.shape[1]), np.ones(Y.shape[1]), "log")
+        _, unit, mean, _ = centred(Y, weights)
+        return cls(np.zeros(Y.shape[1]), np.where(mean > 0, mean * unit, 1.0), "log")
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the scaled targets, (n, k).
@@ -68,16 +88,23 @@ class TargetScaling:
                 f"{limits.max:.3g}. Pass X as float64, or rescale y."
             )
         scaled = (Y - self.mean) / self.scale
+        if self.link == "log":  # positive targets stay positive
+            scaled = np.where(Y > 0, np.maximum(scaled, float(limits.tiny)), scaled)
         return np.ascontiguousarray(scaled, dtype=dtype)
 
     @property
     def origin(self) -> np.ndarray:
         """The mean."""
-        return self.mean
+        return self.mean if self.link == "identity" else self.scale
 
     def invert(self, F: np.ndarray) -> np.ndarray:
-        """Return predictions on the user's scale, in the precision of ``F``."""
-        return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+        """Return predictions on the user's scale, in the precision of ``F``; logarithms end in its range."""
+        if self.link == "identity":
+            return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+        least, largest = (np.log(float(limit)) for limit in (np.finfo(F.dtype).tiny, np.finfo(F.dtype).max))
+        logarithms = F.astype(np.float64, copy=False) + np.log(self.scale)
+        inside = np.clip(logarithms, least, np.nextafter(largest, 0))
+        return np.exp(inside).astype(F.dtype, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Settings:
     """
 
     width: float
+    loss: str
     gamma: float
     depth: float
     fit_intercept: bool

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..classifier import CLIPPED
+from ..inputs.targets import TargetScaling
 from ..models import LimitModel, NetworkModel, fitted_model
 from ._equilibrium import network_outputs
 from ._graph import Graph, augment
@@ -101,6 +102,9 @@ def _predictions(graph: Graph, model: NetworkModel | LimitModel) -> str:
         for other in start:
             F = graph("Sub", F, network_outputs(graph, model, other, X))
     target = model.scales.target
+    if isinstance(target, TargetScaling) and target.link == "log":
+        F = graph("Exp", graph("Add", F, graph.constant(np.log(target.scale))))
+        return graph.within(F, model.scales.y_limits)
     if np.any(target.scale != 1):
         F = graph("Mul", F, graph.constant(target.scale))
     F = graph("Add", F, graph.constant(target.mean))
