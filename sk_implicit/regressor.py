@@ -392,7 +392,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = LOSSES[self.loss].exclusive if self.loss in LOSSES else False
+        tags.target_tags.positive_only = self.loss in LOSSES and LOSSES[self.loss].least is not None
         return tags
 
     def _task(self) -> Task:

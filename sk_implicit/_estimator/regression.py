@@ -68,11 +68,12 @@ def check_range(loss: str, Y: np.ndarray) -> None:
     least, exclusive = LOSSES[loss].least, LOSSES[loss].exclusive
     if least is None:
         return
-    wrong = (Y <= least if exclusive else Y < least).any(axis=1)
+    lowest = Y.min(axis=1)
+    wrong = lowest <= least if exclusive else lowest < least
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(
-            f"loss={loss!r} expects targets y {'>' if exclusive else '>='} {least:g}; got {Y[row].min():g} in "
+            f"loss={loss!r} expects targets y {'>' if exclusive else '>='} {least:g}; got {lowest[row]:g} in "
             f"row {row}, one of {np.count_nonzero(wrong)} such rows. Leave them out, or use another loss: "
             f"{'poisson takes zeros, and ' if exclusive else ''}squared_error takes any number."
         )

@@ -5,8 +5,9 @@ They are those of generalised linear models [1]_, per unit of dispersion::
     Poisson    ℓ = y log(y/μ) − y + μ,      r = y − μ,        ∂²ℓ/∂f² = μ
     gamma      ℓ = y/μ − 1 − log(y/μ),      r = y/μ − 1,      ∂²ℓ/∂f² = y/μ
 
-Both are convex in f. Where a target is far from μ, on the side on which the curvature is small, a Newton step
-r/(∂²ℓ/∂f²) goes far beyond log(y/μ), at which a row's loss is least: the curvature is taken to be larger there.
+Both are convex in f. Where a target is far from μ, on the side on which the curvature is small, a Newton
+step r/(∂²ℓ/∂f²) goes far beyond the change log(y/μ) that a row's loss is least at: there the curvature is
+taken to be larger.
 
 References
 ----------

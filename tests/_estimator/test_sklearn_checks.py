@@ -9,6 +9,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from sk_implicit import ImplicitReLURegressor
+from sk_implicit._estimator.regression import LOSSES
 from sk_implicit.training import SOLVERS
 
 # The fewest checks that any supported scikit-learn (1.6 on) runs for a regressor of this kind.
@@ -36,6 +37,7 @@ ESTIMATORS = [
         max_iter=10,
     ),
     ImplicitReLURegressor(width=20, depth=3, gamma=1.0),
+    *(ImplicitReLURegressor(width=15, loss=loss, max_iter=5) for loss in LOSSES if loss != "squared_error"),
 ]
 
 

@@ -11,17 +11,22 @@ from sk_implicit.function_space.approximate_leave_one_out import (
     approximate_leave_one_out,
     leave_one_out_loss,
 )
+from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors
 from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 
 
 def problem(k, n=30, seed=0):
-    """Return a kernel, the classes' indicators (k = 1: of two classes) and the loss."""
+    """Return a kernel, targets and the loss: indicators of classes (k = 1: of two), counts or amounts."""
     rng = np.random.RandomState(seed)
     X = rng.standard_normal((n, 4))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     K = np.exp(X @ X.T)
+    if k == "poisson":
+        return K, rng.poisson(np.exp(2 * X[:, :2])).astype(float), PoissonDeviance()
+    if k == "gamma":
+        return K, rng.gamma(4.0, np.exp(2 * X[:, :2]) / 4), GammaDeviance()
     if k == 1:
         Y = (X[:, :1] + 0.4 * rng.standard_normal((n, 1)) > 0).astype(float)
     else:
@@ -53,13 +58,8 @@ def test_squared_error_gives_the_closed_form():
         score = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha).score
         # ½ ‖·‖² summed over outputs there, a mean over outputs here
         assert_allclose(score, LeaveOneOutErrors(K, Y, weights).scores(np.array([alpha]))[0], rtol=1e-9)
-<<<<<<< HEAD
         unit = LeavingOut(np.minimum(weights, 1))
-        score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha, left_out=unit)
-=======
-        unit = np.minimum(weights, 1)
         score = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), alpha, left_out=unit).score
->>>>>>> 7e9ac58 (Losses of counts and amounts: Poisson and gamma deviances with a log link)
         assert_allclose(score, LeaveOneOutErrors(K, Y, weights, unit).scores(np.array([alpha]))[0], rtol=1e-9)
 
 
@@ -125,19 +125,19 @@ def test_system_is_the_inverse_on_the_range_of_the_root(k):
             assert_allclose(blocks[i][:, c], system.solve(curvature.project(unit))[i], atol=1e-10)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 @pytest.mark.parametrize("alpha", [0.1, 3.0])
 def test_fit_is_the_penalised_minimum(k, alpha):
     K, Y, loss = problem(k)
     weights = np.random.RandomState(3).uniform(0.3, 3, 30)
     D = leave_one_out_loss(K, Y, 0 * Y, weights, loss, alpha).change
     expected = refit(K, Y, weights, loss, alpha)
-    if k > 1:
+    if k == 3:
         D, expected = (F - F.mean(axis=1, keepdims=True) for F in (D, expected))
     assert_allclose(D, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 def test_score_approximates_refits_without_each_row(k):
     K, Y, loss = problem(k)
     weights = np.ones(30)
@@ -153,23 +153,19 @@ def test_score_approximates_refits_without_each_row(k):
     assert abs(score - exact) < 0.1 * (exact - fitted)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 def test_weight_two_is_the_row_twice(k):
     K, Y, loss = problem(k, n=15)
     weights = np.ones(15)
     weights[3] = 2
     rows = [*range(15), 3]
-<<<<<<< HEAD
-    once, _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.5, left_out=LeavingOut(np.ones(15)))
-    twice, _ = leave_one_out_loss(K[np.ix_(rows, rows)], Y[rows], 0 * Y[rows], np.ones(16), loss, 0.5)
-=======
-    once = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.5, left_out=np.ones(15)).score
+    unit = LeavingOut(np.ones(15))
+    once = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.5, left_out=unit).score
     twice = leave_one_out_loss(K[np.ix_(rows, rows)], Y[rows], 0 * Y[rows], np.ones(16), loss, 0.5).score
->>>>>>> 7e9ac58 (Losses of counts and amounts: Poisson and gamma deviances with a log link)
     assert_allclose(once, twice, rtol=1e-5)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 def test_choice_is_the_minimum_of_the_scores(k):
     K, Y, loss = problem(k, n=40)
     choice = approximate_leave_one_out(K, Y, 0 * Y, np.ones(40), loss)
@@ -177,10 +173,10 @@ def test_choice_is_the_minimum_of_the_scores(k):
     scores = [leave_one_out_loss(K, Y, 0 * Y, np.ones(40), loss, a * scale)[0] for a in GRID[8:19]]
     best = GRID[8:19][np.argmin(scores)]
     assert best / np.sqrt(10) < choice.alpha < best * np.sqrt(10)
-    assert_allclose(choice.score, min(scores), rtol=0.02)
+    assert_allclose(choice.score, min(scores), rtol=0.03)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 def test_a_common_factor_of_the_weights_is_one_of_the_penalty(k):
     K, Y, loss = problem(k, n=40)
     weights = np.random.RandomState(4).uniform(0.5, 1, 40)
@@ -199,7 +195,7 @@ def test_a_kernel_of_zeros_explains_nothing(k):
     assert_allclose(choice.score, np.log(max(k, 2)))
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 @pytest.mark.parametrize("below", [0.1, 10.0])
 def test_penalties_that_leave_a_kernel_singular_are_passed_over(k, below):
     """A kernel with a negative eigenvalue, as rounding makes them: of a tenth, or ten times, of its mean."""

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import mean_tweedie_deviance
 
+from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -19,6 +21,8 @@ LOSSES = {
     "binary": (BinaryCrossEntropy(np.array([0.4])), 1),
     "labels": (BinaryCrossEntropy(np.array([0.4, -0.2, 0.0])), 3),
     "multinomial": (CrossEntropy(np.log([0.2, 0.5, 0.3])), 3),
+    "poisson": (PoissonDeviance(), 2),
+    "gamma": (GammaDeviance(), 2),
 }
 
 
@@ -29,6 +33,10 @@ def rows(name, n=8, seed=0, spread=1.0):
     F = spread * rng.standard_normal((n, k))
     if name == "squared":
         Y = rng.standard_normal((n, k))
+    elif name == "poisson":
+        Y = rng.poisson(1.5, (n, k)).astype(float)
+    elif name == "gamma":
+        Y = rng.gamma(20.0, 0.05, (n, k))
     elif name != "multinomial":
         Y = rng.randint(0, 2, size=(n, k)).astype(float)
     else:
@@ -63,7 +71,7 @@ def test_residual_is_minus_the_derivative_of_the_value(name):
 def test_curvature_is_the_weighted_hessian_where_targets_are_not_unlikely(name):
     loss, Y, F, weights = rows(name, spread=0.3)
     residual = loss.evaluate(Y, F).residual
-    assert name == "squared" or np.abs(residual).max() < 0.9
+    assert name not in ("binary", "multinomial") or np.abs(residual).max() < 0.9
     curvature, _ = loss.curvature(Y, residual, weights)
     hessian = -derivative(lambda F: loss.evaluate(Y, F).residual, F)
     L = dense_root(curvature)
@@ -89,7 +97,12 @@ def test_residual_in_the_coordinates_of_the_root(name, spread, seed):
     assert_allclose(curvature.root(q), weights[:, None] * residual, atol=1e-6)
     assert_allclose(curvature.project(q), q, atol=1e-12)
     eigenvalues = np.linalg.eigvalsh(dense_root(curvature) @ dense_root(curvature).transpose(0, 2, 1))
-    assert (eigenvalues.max(axis=1) <= weights * loss.largest_curvature(Y) * (1 + 1e-9)).all()
+    bound = weights * loss.largest_curvature(Y) * (1 + 1e-9)
+    if name == "poisson":  # over predictions up to the largest target
+        bound = np.where(F.max(axis=1) > np.log(Y.max()), np.inf, bound)
+    if name == "gamma":  # over predictions from the mean on
+        bound = np.where(F.min(axis=1) < 0, np.inf, bound)
+    assert (eigenvalues.max(axis=1) <= bound).all()
 
 
 def test_rows_predicted_wrongly_for_certain_take_bounded_steps():
@@ -98,6 +111,22 @@ def test_rows_predicted_wrongly_for_certain_take_bounded_steps():
     _, q = loss.curvature(Y, loss.evaluate(Y, F).residual, np.ones(1))
     assert_allclose(np.sum(q**2), 1 / 0.1 + 1 / 0.9)  # exp(800) without the least probability
     assert_allclose(loss.evaluate(Y, F).value, 801 + np.log1p(np.exp(-1.0)))
+
+
+@pytest.mark.parametrize("name, power", [("poisson", 1), ("gamma", 2)])
+def test_deviances_are_half_of_those_of_scikit_learn(name, power):
+    loss, Y, F, _ = rows(name)
+    for c in range(2):
+        half = loss.evaluate(Y[:, [c]], F[:, [c]]).value.mean()
+        assert_allclose(2 * half, mean_tweedie_deviance(Y[:, c], np.exp(F[:, c]), power=power))
+    assert_allclose(loss.evaluate(Y + 1, loss.linked(Y + 1)).value, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss, Y, F", [(PoissonDeviance(), 2.0, -30.0), (GammaDeviance(), 1e-9, 0.0)])
+def test_targets_far_from_the_mean_take_bounded_steps(loss, Y, F):
+    Y, F = np.array([[Y]]), np.array([[F]])
+    curvature, q = loss.curvature(Y, loss.evaluate(Y, F).residual, np.ones(1))
+    assert abs(q / curvature.scale) == pytest.approx(10)  # 1/0.1, and 1e13 or 1e9 without the least share
 
 
 def test_one_output_is_two_classes_of_a_softmax():

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier
 from sk_implicit.function_space import ridge
+from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 from sk_implicit.function_space.newton import fit_newton
 from sk_implicit.function_space.ridge import fit_ridge
@@ -33,6 +34,16 @@ def problem(k, n=40, noise=0.4):
     )
 
 
+def positive(name, n=40):
+    """Return the same for counts or amounts of two outputs."""
+    rng = np.random.RandomState(0)
+    X = rows(n, 4, seed=1)
+    mean = np.exp(np.column_stack([X[:, 0], 1 + X[:, 1] - X[:, 2]]))
+    Y = rng.poisson(mean).astype(float) if name == "poisson" else rng.gamma(2.0, mean / 2)
+    loss = PoissonDeviance() if name == "poisson" else GammaDeviance()
+    return X, Y, rng.uniform(0.3, 3, n), loss
+
+
 def minimum(K, Y, weights, loss, a):
     """Return the penalised minimum over f = T β, K = T Tᵀ, by another optimiser; values and predictions."""
     T = np.linalg.cholesky(K + 1e-12 * np.eye(len(K)))
@@ -47,10 +58,10 @@ def minimum(K, Y, weights, loss, a):
     return found.fun, T @ found.x.reshape(Y.shape)
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
 @pytest.mark.parametrize("a", [0.01, 0.3])
 def test_fit_is_the_penalised_minimum(k, a):
-    X, Y, weights, loss = problem(k)
+    X, Y, weights, loss = positive(k) if isinstance(k, str) else problem(k)
     every = np.arange(len(Y))
     K = limit_kernel(X, gamma=0.4)
     dual, values = fit_newton(limit_kernel_rows(X, every, 0.4), every, Y, weights, loss, a)
