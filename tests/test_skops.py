@@ -15,6 +15,7 @@ from sk_implicit import (
     ImplicitReLUKernel,
     ImplicitReLURegressor,
 )
+from sk_implicit._estimator.regression import LOSSES
 from sk_implicit.training import SOLVERS
 
 io = pytest.importorskip("skops.io")
@@ -71,6 +72,17 @@ def test_classifier_with_labels(loss):
     twin = reloaded(model, CLASSIFIER)
     assert_array_equal(twin.predict(X), model.predict(X))
     assert_array_equal(twin.fit(X, classes).A_, model.fit(X, classes).A_)
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("width", [15, np.inf])
+def test_losses(loss, width):
+    model = ImplicitReLURegressor(width, loss=loss, warm_start=width == 15, max_iter=3, random_state=0)
+    model.fit(X, np.exp(y))
+    twin = reloaded(model, REGRESSOR)
+    assert_array_equal(twin.predict(X), model.predict(X))
+    assert twin.score(X, np.exp(y)) == model.score(X, np.exp(y))
+    assert_array_equal(twin.fit(X, np.exp(y)).predict(X), model.fit(X, np.exp(y)).predict(X))
 
 
 def test_finite_depth():

@@ -13,6 +13,11 @@ from ._style import axes_or_new, colour, draw_legend, label_once, next_number
 # Below this fraction of its start a squared error is rounding.
 _FLOOR = 1e-30
 _CERTIFIED = "certified for gradient descent"
+# What is drawn, by the loss; of others it is the mean square of their derivatives.
+_ERRORS = {
+    "squared_error": "squared error / variance of y",
+    "log_loss": "squared error of the probabilities",
+}
 
 
 class ConvergenceDisplay:
@@ -24,8 +29,9 @@ class ConvergenceDisplay:
     Parameters
     ----------
     squared_error : array of shape (n_iter + 1,)
-        Squared error at the start and after each step, in units of the targets' variance, or of the
-        probabilities of a classifier trained on the cross-entropy.
+        Squared error at the start and after each step, in units of the targets' variance; of a classifier
+        trained on the cross-entropy that of the probabilities, with other losses the mean square of their
+        derivatives.
     certified_rate : float or None, default=None
         −ln of the factor by which a step is certified to lower it; None or 0 draws no line.
     name : str or None, default=None
@@ -33,8 +39,8 @@ class ConvergenceDisplay:
     certificate : ConvergenceCertificate or None, default=None
         Where the rate is from.
     loss : str or None, default=None
-        The loss that was trained, "squared_error" or "log_loss", by which the axis is named; None is that of
-        the certificate, or "squared_error" without one.
+        The loss that was trained, by which the axis is named; None is that of the certificate, or
+        "squared_error" without one.
 
     Attributes
     ----------
@@ -128,9 +134,8 @@ class ConvergenceDisplay:
                 steps, guaranteed, linestyle="--", linewidth=1.2, color=self.line_.get_color()
             )
             label_once(ax, _CERTIFIED, linestyle="--", linewidth=1.2)
-        loss = self.loss or getattr(self.certificate, "loss", None)
-        of_classes = loss == "log_loss"
-        error = "squared error of the probabilities" if of_classes else "squared error / variance of y"
+        loss = self.loss or getattr(self.certificate, "loss", None) or "squared_error"
+        error = _ERRORS.get(loss, f"mean square of the derivative of {loss}")
         ax.set(yscale="log", xlabel="step", ylabel=error)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(True, which="major", linewidth=0.4, alpha=0.6)

@@ -46,7 +46,8 @@ class ConvergenceCertificate(Report):
         The same over the last quarter of the steps, when the large eigenvalues have done their work.
     decrease : float
         Squared error of the weights that were kept over that of the start (of a classifier trained on
-        "log_loss": Brier score); NaN where there was none to begin with.
+        "log_loss": Brier score; with other losses, of the mean squares of their derivatives); NaN where there
+        was none to begin with.
     drift_A, drift_W : float
         ‖A − A₀‖₂/‖A₀‖₂ and ‖W − W₀‖₂/‖W₀‖₂.
     contraction : tuple of float
@@ -56,9 +57,10 @@ class ConvergenceCertificate(Report):
     penalty : float
         ``alpha_``.
     loss : str
-        The loss that was trained: "squared_error", or that of a classifier.
+        The loss that was trained.
     reproduced : bool or None
-        Whether X and y give the squared error of the step whose weights were kept; None without y.
+        Whether X and y give the squared error of the step whose weights were kept; None without y, of a
+        classifier, and with another loss.
     """
 
     n_samples: int
@@ -90,8 +92,17 @@ class ConvergenceCertificate(Report):
 
     @property
     def certified(self) -> bool:
-        """Whether a positive linear rate is guaranteed, at a finite depth or a certified equilibrium."""
-        return self.certified_rate > 0 and (self._finite or self.well_posed.certified)
+        """Whether a positive linear rate is guaranteed for this fit.
+
+        That takes training that the theorem covers, and a finite depth or a certified equilibrium.
+        """
+        well_posed = self._finite or self.well_posed.certified
+        return bool(self.covered and self.certified_rate > 0 and well_posed)
+
+    @property
+    def covered(self) -> bool:
+        """Whether the theorem covers the training: gradient descent, the squared error, no penalty."""
+        return self.loss == "squared_error" and self.solver == "gd" and self.penalty == 0
 
     @property
     def _finite(self) -> bool:

@@ -100,7 +100,8 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     tangent_start = tangent_features(start, inputs, tol=_TOL)
     tangent_end = tangent_features(end, inputs, tol=_TOL, near=tangent_start)
     reproduced = None
-    if y is not None and not hasattr(estimator, "classes_"):
+    loss = model.loss
+    if y is not None and not hasattr(estimator, "classes_") and loss == "squared_error":
         reproduced = _reproduces(model, tangent_start, tangent_end, y, kept, weights)
     S = _weighted(joint_kernel(tangent_start), root)
     del tangent_start
@@ -111,7 +112,7 @@ def convergence_certificate(estimator, X, y=None, sample_weight=None) -> Converg
     kernel_drift = _symmetric_norm(S_end)
     del S, S_end
 
-    history, loss = estimator.history_, model.loss
+    history = estimator.history_
     observable = estimator.alpha_ == 0 and loss == "squared_error"
     smallest, largest = worst(at_start, at_end)
     step = _reciprocal(at_start.largest)

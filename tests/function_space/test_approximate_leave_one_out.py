@@ -69,7 +69,7 @@ def test_squared_error_of_groups_gives_the_closed_form(k):
     rng = np.random.RandomState(1)
     Y, weights = rng.standard_normal((30, k)), rng.uniform(0.3, 3, 30)
     together = LeavingOut(weights, np.arange(30) // 4)
-    score, _ = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), 0.1, left_out=together)
+    score = leave_one_out_loss(K, Y, 0 * Y, weights, SquaredError(), 0.1, left_out=together).score
     exact = LeaveOneOutErrors(K, Y, weights, together).scores(np.array([0.1]))[0]
     assert_allclose(score, k / 2 * exact, rtol=1e-9)
 
@@ -97,11 +97,11 @@ def test_groups_are_left_out_nearly_as_by_refits(k):
     scores = {}
     for name, groups in (("rows", None), ("groups", group)):
         left_out = LeavingOut(weights, groups)
-        scores[name], _ = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.3, left_out=left_out)
+        scores[name] = leave_one_out_loss(K, Y, 0 * Y, weights, loss, 0.3, left_out=left_out).score
     refits = []
     for number in range(10):
         kept = group != number
-        _, D = leave_one_out_loss(K[np.ix_(kept, kept)], Y[kept], 0 * Y[kept], weights[kept], loss, 0.3)
+        D = leave_one_out_loss(K[np.ix_(kept, kept)], Y[kept], 0 * Y[kept], weights[kept], loss, 0.3).change
         C = np.linalg.solve(K[np.ix_(kept, kept)], D)
         refits.extend(loss.evaluate(Y[~kept], K[np.ix_(~kept, kept)] @ C).value)
     refit = float(np.mean(refits))

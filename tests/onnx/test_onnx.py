@@ -72,6 +72,17 @@ def assert_regressor_agrees(model, dtype, X=ROWS):
 
 
 @both_precisions
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+@pytest.mark.parametrize("width", [40, np.inf])
+def test_links(loss, width, dtype):
+    y = np.exp(TARGET / 20 - 5)
+    for clip in ("auto", False):
+        model = small(width=width, loss=loss, clip=clip).fit(ROWS[:200], y[:200])
+        assert_regressor_agrees(model, dtype)
+    assert_regressor_agrees(small(width=width, loss=loss).fit(ROWS[:200], np.c_[y, 1 + y][:200]), dtype)
+
+
+@both_precisions
 @pytest.mark.parametrize(
     "settings",
     [

@@ -390,11 +390,24 @@ def test_classifiers_are_certified_for_the_squared_error(data):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             certificate = convergence_certificate(model.fit(X, labels), X, labels)
-        assert certificate.flow_rate > 0
+        assert certificate.flow_rate > 0 and certificate.well_posed.certified
+        assert certificate.certified == (loss == "squared_error")
         if loss == "squared_error":
             assert certificate.observed_rate >= certificate.certified_rate > 0
         else:
             assert np.isnan(certificate.observed_rate) and "not cover" in certificate.verdict
+
+
+@pytest.mark.parametrize("other", [{"solver": "lm"}, {"alpha": 0.1}, {"loss": "poisson"}])
+def test_nothing_is_certified_that_the_theorem_does_not_cover(data, other):
+    X, y = data
+    y = np.round(np.exp(y))
+    covered = convergence_certificate(fitted(X, y), X, y)
+    assert covered.covered and covered.certified and covered.reproduced
+    certificate = convergence_certificate(fitted(X, y, **other), X, y)
+    assert certificate.certified_rate > 0 and certificate.well_posed.certified
+    assert not certificate.covered and not certificate.certified
+    assert certificate.reproduced is (None if "loss" in other else True)
 
 
 def test_the_certificate_reads_as_text_and_as_html(data, model):
