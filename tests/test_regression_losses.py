@@ -131,6 +131,7 @@ def test_early_stopping_watches_the_score(loss):
 
 @pytest.mark.parametrize("loss", NAMES)
 @pytest.mark.parametrize("clip", ["auto", True, False, (1.0, 2.0)])
+@pytest.mark.filterwarnings("ignore:.* entries of X:UserWarning")
 def test_predictions_far_out_are_finite_and_kept_where_asked(loss, clip):
     X, y = data(loss)
     model = small(loss=loss, clip=clip, max_iter=3).fit(X, y)
