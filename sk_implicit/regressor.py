@@ -260,8 +260,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
 
     Beyond 4000 rows, Levenberg-Marquardt steps are solved by preconditioned conjugate gradients to within
     1 % of the loss of the best step, in float32 unless ``equilibrium_tol`` is set below 1e-6, and
-    ``alpha="loo"`` is computed from 2000 random rows. Memory is then about 10 float32 arrays of shape
-    (n_samples, width), and one more for each further output.
+    ``alpha="loo"`` is computed from 2000 random rows. For each row a fit then
+    holds at most about (6 + n_outputs) · width + 500 float32 numbers and its scaled and encoded features
+    (up to 33 numbers for each feature, some 500 for all), and some 200 MB beside, more with many threads;
+    while X is read, six copies of it.
 
     The predictive standard deviation is that of the network linearised at its optimum: a Gaussian
     process with the tangent kernel there (at infinite width, the limit kernel), the noise that ``alpha``

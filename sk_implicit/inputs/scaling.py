@@ -208,6 +208,17 @@ class InputScaling:
         filled.data[mistaken] = fill[X.indices[mistaken]]
         return filled
 
+    def applied(self, X, dtype):
+        """Return x̃ of many rows in a precision; dense ones are made a block at a time."""
+        out = None
+        for rows in encoded_blocks(X.shape[0]):
+            part = self.apply(X[rows])
+            if sparse.issparse(part):  # as large as X
+                return self.apply(X).astype(dtype, copy=False)
+            out = np.empty((X.shape[0], part.shape[1]), dtype) if out is None else out
+            out[rows] = part
+        return out
+
     def _within_limits(self, X):
         """Return X with no feature beyond its limits."""
         if self.limits is None or np.isinf(self.limits).all():

@@ -119,7 +119,7 @@ def _objective(fit: FitState, rows: DistinctRows, task: Task, settings: Settings
     X, start = rows.X, fit.start
     dtype = _precision(fit, rows, task, settings, relative)
     objective = Objective(
-        fit.inputs.apply(X).astype(dtype, copy=False),
+        fit.inputs.applied(X, dtype),
         fit.target.apply(rows.Y, X.dtype).astype(dtype, copy=False),
         rows.weights,
         start.astype(dtype),

@@ -59,12 +59,11 @@ class TangentFeatures:
         layers: Layers,
         options: EquilibriumOptions,
         *,
-        start: TangentFeatures | None = None,
+        start: tuple[Term, ...] | None = None,
         norm_bound: float | None = None,
     ) -> TangentFeatures:
-        """Solve for the adjoints (see `adjoint_terms`), from those of a nearby network if given."""
-        near = None if start is None else start.terms
-        terms = adjoint_terms(network, layers, network.U, options, start=near, norm_bound=norm_bound)
+        """Solve for the adjoints (see `adjoint_terms`), from the terms of a nearby network if given."""
+        terms = adjoint_terms(network, layers, network.U, options, start=start, norm_bound=norm_bound)
         return cls(network, layers, terms)
 
     @property

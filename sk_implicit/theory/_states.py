@@ -99,7 +99,7 @@ def tangent_features(
             f"The equilibrium was not reached for every row ({result.status.message}); without it "
             "there is no tangent kernel. Is the network well-posed? See sk_implicit.theory.well_posedness."
         )
-    return TangentFeatures.at(network, layers, options, start=near)
+    return TangentFeatures.at(network, layers, options, start=None if near is None else near.terms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError
 
+from ..network.adjoint import Term
 from ..network.tangent import TangentFeatures, mean_diagonal
 from .driver import NoStep
 from .objective import Objective, Point
@@ -135,6 +136,16 @@ class Candidate(NamedTuple):
     shift: float
 
 
+class Nearby(NamedTuple):
+    """What a linearisation leaves for the next: its adjoint, and the kernel of its preconditioner, if any.
+
+    The rest of it, arrays of (n, m) and the preconditioner itself, is let go of before the next is made.
+    """
+
+    terms: tuple[Term, ...]
+    kernel: np.ndarray | None
+
+
 class Linearisation:
     """The network's tangent features at one point, and the steps that follow from them.
 
@@ -144,8 +155,8 @@ class Linearisation:
         The objective.
     point : Point
         Where the network is linearised.
-    previous : Linearisation or None
-        That of a point nearby: its adjoint and its preconditioner serve as a start.
+    nearby : Nearby or None
+        What the linearisation at a point nearby has left, as a start.
     settings : LMSettings
         Those of the solver.
     """
@@ -154,19 +165,19 @@ class Linearisation:
         self,
         objective: Objective,
         point: Point,
-        previous: Linearisation | None,
+        nearby: Nearby | None,
         settings: LMSettings = _DEFAULT,
     ):
         self.settings = settings
         self.tangent: TangentFeatures = objective.tangent(
-            point, near=None if previous is None else previous.tangent, tol=settings.accuracy
+            point, near=None if nearby is None else nearby.terms, tol=settings.accuracy
         )
         # the weight of most rows: a heavy row is not to hold back all others, nor light ones to free them
         weights = objective.weights
         weight = float(np.exp(np.mean(np.log(np.maximum(weights, settings.light * weights.mean())))))
         self.scale = weight * mean_diagonal(self.tangent, objective.weights)
         self.least = np.inf  # objective predicted for any step
-        self._previous = None if previous is None else previous._system
+        self._kernel = None if nearby is None else nearby.kernel
         self._system: TangentSystem | None = None
 
     @property
@@ -174,13 +185,17 @@ class Linearisation:
         """Whether a further step costs little beside the first."""
         return isinstance(self._system, DenseSystem | IterativeSystem)
 
+    @property
+    def nearby(self) -> Nearby:
+        """What is left for the next linearisation."""
+        kernel = self._system.kernel if isinstance(self._system, IterativeSystem) else None
+        return Nearby(self.tangent.terms, kernel)
+
     def propose(self, objective: Objective, point: Point, shift: float) -> tuple[np.ndarray, float]:
         """Return the step from a point with this linearisation, and the objective it predicts."""
         if self._system is None:
-            self._system = tangent_system(
-                self.tangent, self._previous, exact=objective.loss.constant_curvature
-            )
-            self._previous = None
+            self._system = tangent_system(self.tangent, self._kernel, exact=objective.loss.constant_curvature)
+            self._kernel = None
         curvature, q = objective.curvature(point)
         linear = objective.loss.constant_curvature and self._system.weighs_outputs
         ratio = self._ratio(objective, shift) if linear else 1.0
@@ -218,7 +233,7 @@ class LevenbergMarquardt:
 
     def __init__(self, settings: LMSettings = _DEFAULT):
         self.settings = settings
-        self._linearisation: Linearisation | None = None  # of the step before
+        self._nearby: Nearby | None = None  # of the step before
 
     def init(self, objective: Objective, point: Point) -> LMState:
         """Start undamped, or with a short step where a trial costs much."""
@@ -227,7 +242,9 @@ class LevenbergMarquardt:
     def step(self, objective: Objective, point: Point, state: LMState):
         """Take the best step that is found, and more with the same linearisation where that pays."""
         settings = self.settings
-        model = self._linearisation = Linearisation(objective, point, self._linearisation, self.settings)
+        nearby, self._nearby = self._nearby, None
+        model = Linearisation(objective, point, nearby, self.settings)
+        del nearby  # (k, n, m)
         if model.scale == 0 or (not np.any(point.residual) and objective.penalty == 0):
             raise NoStep(TrainingStatus.CONVERGED)
         trial, gain, damping, shift = self._search(objective, point, model, state.damping)
@@ -235,6 +252,7 @@ class LevenbergMarquardt:
         promised = model.least if at_start else state.promised
         if gain > settings.linear_gain and model.factorised:
             trial = self._correct(objective, trial, model, shift)
+        self._nearby = model.nearby
         fall = settings.fall if model.factorised else settings.fall_by_iteration
         damping_next = settings.next_damping(damping, gain, damping > state.damping, fall)
         return trial, LMState(damping_next, promised), damping

@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigh
 
-from .._numerics.blocks import low_rank_blocks, sample_rows
+from .._numerics.blocks import equal_blocks, low_rank_blocks, sample_rows
 from ..function_space.losses import Curvature
 from ..function_space.precondition import low_rank_preconditioner
 from ..network.tangent import TangentFeatures, mean_kernel
@@ -95,8 +95,9 @@ class NystroemFactor:
         kept = values > _DEFAULT.rank * values[-1]
         root = (Q[:, kept] / np.sqrt(values[kept])).astype(np.float32)
         F = np.empty((n, root.shape[1]), np.float32)
-        for part, block in tangent.blocks():
-            np.matmul(mean_kernel(block, landmarks).astype(np.float32, copy=False), root, out=F[part])
+        for part in equal_blocks(n, max(tangent.network.shape.m, len(rows))):
+            K = mean_kernel(tangent.take(part), landmarks)
+            np.matmul(K.astype(np.float32, copy=False), root, out=F[part])
         return cls(F)
 
     def gram(self, scale: np.ndarray) -> np.ndarray:

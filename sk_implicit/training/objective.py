@@ -322,8 +322,13 @@ class Objective:
         """Return the weighted curvature of the loss at a point, and the residual in its coordinates."""
         return self.loss.curvature(self.Y, point.residual, self.weights)
 
-    def tangent(self, point: Point, near: TangentFeatures | None = None, tol: float = 0.0) -> TangentFeatures:
-        """Return the Jacobian's factors at a point, to ``tol`` at best where that is a choice."""
+    def tangent(
+        self, point: Point, near: tuple[Term, ...] | None = None, tol: float = 0.0
+    ) -> TangentFeatures:
+        """Return the Jacobian's factors at a point, to ``tol`` at best where that is a choice.
+
+        ``near`` is the adjoint of a point nearby, as a warm start.
+        """
         tolerance = self.tolerance(point)
         if self.equilibrium_tol is None and not self._is_small:
             tolerance = max(tolerance, tol)

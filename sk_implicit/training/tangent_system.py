@@ -171,7 +171,7 @@ class IterativeSystem(WeighsOutputs, ProductSystem):
 
 
 def tangent_system(
-    tangent: TangentFeatures, previous: TangentSystem | None = None, *, exact: bool = True
+    tangent: TangentFeatures, kernel: np.ndarray | None = None, *, exact: bool = True
 ) -> TangentSystem:
     """Choose how the systems of a linearisation are solved, by their order k n.
 
@@ -179,8 +179,8 @@ def tangent_system(
     ----------
     tangent : TangentFeatures
         The Jacobian's factors.
-    previous : TangentSystem or None, default=None
-        The system of a linearisation nearby, whose preconditioner serves again.
+    kernel : (n, n) float64 array or None, default=None
+        That of an `IterativeSystem` nearby, which serves again in the preconditioner.
     exact : bool, default=True
         Whether the solution is worth many digits: with a curvature that stays, that of the squared error.
     """
@@ -192,9 +192,7 @@ def tangent_system(
         n_landmarks = settings.n_landmarks if n > LIMITS.factored_rows else LIMITS.few_landmarks
         factor = NystroemFactor.of(tangent, n_landmarks)
         return NystroemSystem(tangent, factor, settings if exact else settings.inexact())
-    if isinstance(previous, IterativeSystem):
-        kernel = previous.kernel
-    else:
+    if kernel is None:
         kernel = kernel_block(tangent).astype(np.float64, copy=False)
     return IterativeSystem(tangent, kernel)
 

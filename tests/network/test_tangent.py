@@ -131,7 +131,7 @@ def test_warm_started_adjoint_equals_a_fresh_one():
     case = problem(m=30, n=8, k=2, tol=1e-12)
     nearby = case.network.with_theta(1.01 * case.network.theta)
     layers, _ = nearby.forward(case.X, to(1e-12), Z0=case.layers.Z)
-    warm = TangentFeatures.at(nearby, layers, to(1e-12), start=case.tangent)
+    warm = TangentFeatures.at(nearby, layers, to(1e-12), start=case.tangent.terms)
     fresh = TangentFeatures.at(nearby, layers, to(1e-12))
     for c in range(2):
         assert_allclose(warm.adjoint(c), fresh.adjoint(c), atol=1e-10)
