@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Literal, Self, overload
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
 from ._estimator.posterior import check_posterior, covariance, samples
-from ._estimator.regression import LOSSES, check_range, check_targets, check_uncertainty, explained
+from ._estimator.regression import (
+    LOSSES,
+    check_range,
+    check_targets,
+    check_uncertainty,
+    columns_of,
+    explained,
+    levels_of,
+)
 from ._estimator.validate import (
     all_or_nothing,
     check_bounds,
@@ -54,10 +63,16 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
         10 are refused. `numpy.inf` is the limit: kernel ridge regression with the tangent kernel of infinite
         width, solved in closed form (see Notes).
-    loss : {"squared_error", "poisson", "gamma"}, default="squared_error"
+    loss : {"squared_error", "poisson", "gamma", "absolute_error", "huber", "quantile"}, \
+            default="squared_error"
         What training minimises. "poisson" and "gamma" are half the deviances of targets y ≥ 0 (counts; rates,
         with the exposure as ``sample_weight``) and y > 0 (amounts): the network's outputs are then logarithms
-        of the predictions, over the targets' means.
+        of the predictions, over the targets' means. "absolute_error" estimates medians, "huber" means that
+        outliers do not move (linear beyond 1.345 standard deviations of the noise), "quantile" quantiles, by
+        the pinball loss. The kinks of the first and the last are rounded off over a tenth of the noise.
+    quantile : float or array-like of shape (n_quantiles,), default=0.5
+        With ``loss="quantile"``: the quantile to estimate, or several of one target in rising order. Of
+        several, ``predict`` returns one column each, which do not cross.
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit
@@ -187,7 +202,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     bias_ : float
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
-        Centre and scale of the targets; with a log link 0 and their means.
+        Centre and scale of the targets; with a log link 0 and their means, with the losses of medians and
+        quantiles those, and robust deviations.
     y_limits_, x_limits_ : ndarray of shape (2, n_outputs_) and (2, n_features_in_)
         Least and largest prediction of each output, and least and largest value that a feature counts as in
         predictions; infinite where ``clip`` leaves them free.
@@ -199,7 +215,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X had names that are all strings.
     n_outputs_ : int
-        Number of targets.
+        Number of targets, or of quantiles of one target.
     width_ : int, or inf
         The width in use.
     gamma_ : float
@@ -210,13 +226,15 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Steps taken.
     loss_ : float
         The objective at the weights that were kept, per unit of weight and output: half the mean
-        squared error of the scaled targets (or half their mean deviance), plus the penalty.
+        squared error of the scaled targets (or half their mean deviance, Huber's loss or the pinball loss,
+        which is half the absolute error), plus the penalty.
     loss_curve_ : list of float of length n_iter_
         The loss after each step.
     history_ : dict of lists of length n_iter_ + 1
         ``loss``, ``squared_error`` (the mean square of the loss's derivatives: of y − p for "poisson", of
-        y/p − 1 for "gamma"), ``contraction`` (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and ``validation_score``
-        (early stopping only), the start included.
+        y/p − 1 for "gamma", of errors that are cut where "huber" and the pinball loss are linear),
+        ``contraction`` (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and ``validation_score`` (early stopping only),
+        the start included.
     alpha_ : float
         The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
     loo_score_ : float
@@ -290,6 +308,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     _parameter_constraints = {
         **BaseImplicitReLU._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "clip": ["boolean", StrOptions({"auto"}), tuple, list],
         "uncertainty": ["boolean"],
     }
@@ -299,6 +318,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         width=500,
         *,
         loss="squared_error",
+        quantile=0.5,
         gamma=0.4,
         depth=np.inf,
         fit_intercept=True,
@@ -327,6 +347,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     ) -> None:
         self.width = width
         self.loss = loss
+        self.quantile = quantile
         self.gamma = gamma
         self.depth = depth
         self.fit_intercept = fit_intercept
@@ -386,8 +407,10 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         check_bounds(self.clip)
         check_targets(self.loss, Y, weights)
         check_uncertainty(self.loss, self.uncertainty)
-        self._flat_y = y.ndim == 1
+        Y = columns_of(self.loss, self.quantile, Y)
+        self._flat_y = y.ndim == 1 and not (self.loss == "quantile" and np.ndim(self.quantile))
         self.n_outputs_ = Y.shape[1]
+        self._levels = levels_of(self.loss, self.quantile, Y.shape[1]).copy()
         self._fit(X, Y, weights, weights, watch, validate_groups(groups, weights))
         self._fitted_loss = self.loss
         return self
@@ -400,10 +423,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     def _task(self) -> Task:
         """Return what a regressor adds to a fit."""
         loss = LOSSES[self.loss]
+        several = self.loss == "quantile" and np.ndim(self.quantile) > 0
+        scaling = {"centre": self.fit_intercept, "ordered": several}
         return Task(
-            scale_targets=lambda Y, weights: loss.scale(Y, weights, centre=self.fit_intercept),
-            loss=lambda target: loss.make(),
-            score=lambda Y, P, weights: explained(self.loss, Y, P, weights),
+            scale_targets=lambda Y, weights: loss.scale(Y, weights, levels=self._levels, **scaling),
+            loss=lambda target: loss.make(levels_of(self.loss, self.quantile, len(target.mean))),
+            score=lambda Y, P, weights: explained(self.loss, Y, P, weights, self._levels),
             split=lambda Y, left_out, seed: hold_out(left_out, seed, self.validation_fraction),
         )
 
@@ -411,7 +436,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         """Return D², the share of the loss of the best constant that predictions explain.
 
         For the squared error it is R², for "poisson" and "gamma" `sklearn.metrics.d2_tweedie_score` with a
-        power of 1 and 2.
+        power of 1 and 2, for "quantile" `sklearn.metrics.d2_pinball_score`, for "absolute_error" and "huber"
+        `sklearn.metrics.d2_absolute_error_score`.
 
         Parameters
         ----------
@@ -425,7 +451,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Returns
         -------
         score : float
-            At most 1; 0 is that of a constant, of several outputs the mean.
+            At most 1; 0 is that of a constant, of several outputs or quantiles the mean.
         """
         loss = getattr(self, "_fitted_loss", "squared_error")
         if loss == "squared_error":
@@ -436,7 +462,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         weights = _check_sample_weight(sample_weight, Y)
         Y = Y.reshape(len(Y), -1)
         check_range(loss, Y)
-        return explained(loss, Y, P.reshape(Y.shape), weights)
+        P = P.reshape(len(P), -1)
+        return explained(loss, np.broadcast_to(Y, P.shape), P, weights, self._levels)
 
     @classmethod
     def from_mlp(cls, mlp) -> Self:

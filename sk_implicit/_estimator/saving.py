@@ -69,7 +69,12 @@ _BEFORE_TAGS = {
     "scipy.sparse:csr_array": "csr",
 }
 # Parameters that 0.1 did not have, as it worked.
-AS_IT_WAS = {"standardize": False, "categorical_features": None, "loss": "squared_error"}
+AS_IT_WAS = {
+    "standardize": False,
+    "categorical_features": None,
+    "loss": "squared_error",
+    "quantile": 0.5,
+}
 
 
 def to_plain(value: Any) -> Any:

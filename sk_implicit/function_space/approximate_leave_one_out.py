@@ -303,8 +303,8 @@ def kept_in_range(
 
     def losses(F: np.ndarray) -> np.ndarray:
         """Return the weighted sum of each output's loss, (k,)."""
-        columns = ([c] for c in range(Y.shape[1]))
-        return np.array([weights @ loss.evaluate(Y[:, c], F[:, c]).value for c in columns])
+        values = (loss.of_output(c).evaluate(Y[:, [c]], F[:, [c]]).value for c in range(Y.shape[1]))
+        return np.array([weights @ value for value in values])
 
     free, kept = losses(predictions), losses(np.clip(predictions, *limits))
     return (kept <= free) & (free >= BELIEVED * losses(np.zeros_like(predictions)))

@@ -23,6 +23,7 @@ diag √(w p (1 − p)). The losses of a regressor other than the squared error 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -82,6 +83,8 @@ class Loss(ABC):
     constant_curvature : bool
         Whether ∂²ℓ/∂f² is the same for all predictions. Newton's method then ends after one step: the limit
         is a ridge regression, leave-one-out has a closed form, and steps are worth many digits.
+    needs_noise : bool
+        Whether the loss has a width that follows from the noise: see `at_noise`.
     first_damping : float
         Levenberg-Marquardt's first damping where a rejected step costs as much as any, relative to the mean
         of diag K. Larger ones waste steps, smaller ones are rejected more often.
@@ -90,6 +93,7 @@ class Loss(ABC):
     """
 
     constant_curvature: ClassVar[bool] = False
+    needs_noise: ClassVar[bool] = False
     first_damping: ClassVar[float] = 0.05
     unit_share: ClassVar[float] = 0.125
 
@@ -121,6 +125,19 @@ class Loss(ABC):
         """Return the number of terms a row's loss is a sum of, by which values are divided: one an output."""
         return k
 
+    @property
+    def size(self) -> float:
+        """What values are divided by, beside the number of terms, where they are reported."""
+        return 1.0
+
+    def at_noise(self, noise: np.ndarray) -> tuple[Loss, Loss]:
+        """Return the loss for targets of some noise, (k,), and the one that a penalty is chosen by."""
+        return self, self
+
+    def path(self) -> Sequence[Loss]:
+        """Return losses that are easier to minimise, whose minima lead to that of this one in turn."""
+        return ()
+
     def unit(self, value: float, first_value: float, explained: float) -> float:
         """Return what a change of the objective is measured by, where the end of training is decided.
 
@@ -143,6 +160,10 @@ class Loss(ABC):
     def softened(self, Y: np.ndarray) -> np.ndarray:
         """Return the targets that the infinitely wide network is trained on."""
         return Y
+
+    def of_output(self, c: int) -> Loss:
+        """Return the loss of one output, where the loss is a sum over outputs."""
+        return self
 
     def linked(self, Y: np.ndarray) -> np.ndarray | None:
         """Return the predictions that foretell the targets exactly, (n, k), which may be infinite.

@@ -13,9 +13,12 @@ p features, penalised by ½ a ‖β‖², and Newton's method solves
 
     (Vᵀ B V + a I) δ = Vᵀ W r − a β
 
-for every step, B the curvature of the loss and W r its residual (`function_space.losses`). B couples the
-outputs; the system is solved by conjugate gradients, preconditioned by Vᵀ B̄ V + a I with the mean B̄ of the
-outputs' curvatures: one factorisation for all of them, and the solution itself where there is one output.
+for every step, B the curvature of the loss and W r its residual (`function_space.losses`). Where B couples
+the outputs, the system is solved by conjugate gradients, preconditioned by Vᵀ B̄ V + a I with the mean B̄ of
+the outputs' curvatures: one factorisation for all of them. Where it does not, a factorisation for each output
+is the solution itself.
+
+A loss with a narrow width is reached by a path of wider ones (`Loss.path`), each from the last one's minimum.
 
 References
 ----------
@@ -60,8 +63,9 @@ class FitSettings:
 
     Attributes
     ----------
-    newton : NewtonLimits
-        To rounding, which quadratic convergence reaches in a few steps more.
+    newton, on_the_way : NewtonLimits
+        To rounding, which quadratic convergence reaches in a few steps more; and for losses that only lead to
+        the one that is meant.
     rtol, max_products : float and int
         Conjugate gradients: relative residual, which is what a Newton step leaves of the error, and
         iterations.
@@ -70,6 +74,7 @@ class FitSettings:
     """
 
     newton: NewtonLimits = NewtonLimits(tol=1e-11, max_iter=100, max_halvings=20)
+    on_the_way: NewtonLimits = NewtonLimits(tol=1e-3, max_iter=20, max_halvings=10)
     rtol: float = 1e-3
     max_products: int = 200
     least_penalty: float = 1e-8
@@ -161,25 +166,33 @@ def fit_newton(
     penalty = max(penalty, _DEFAULT.least_penalty * float(np.mean(np.einsum("np,np->n", V, V))) or 1.0)
     total = float(weights.sum())
 
-    def evaluate(beta: np.ndarray) -> Iterate:
-        F = V @ beta
-        losses, residual = loss.evaluate(Y, F)
-        value = (float(weights @ losses) + 0.5 * penalty * float(np.sum(beta**2))) / total
-        return Iterate(beta, F, value, residual)
+    def minimise(beta: np.ndarray, loss: Loss, penalty: float, limits: NewtonLimits):
+        def evaluate(beta: np.ndarray) -> Iterate:
+            F = V @ beta
+            losses, residual = loss.evaluate(Y, F)
+            value = (float(weights @ losses) + 0.5 * penalty * float(np.sum(beta**2))) / total
+            return Iterate(beta, F, value, residual)
 
-    def step(here: Iterate) -> np.ndarray:
-        return _newton_step(V, Y, here.residual, weights, loss, penalty, here.coefficients)
+        def step(here: Iterate) -> np.ndarray:
+            return _newton_step(V, Y, here.residual, weights, loss, penalty, here.coefficients)
 
-    start = evaluate(np.zeros((V.shape[1], Y.shape[1])))
-    end, values = newton(evaluate, step, start, _DEFAULT.newton)
-    return backward(factor, end.coefficients), values or [start.value]
+        start = evaluate(beta)
+        end, values = newton(evaluate, step, start, limits)
+        return end.coefficients, values or [start.value]
+
+    beta = np.zeros((V.shape[1], Y.shape[1]))
+    for wider in loss.path():
+        beta, _ = minimise(beta, wider, penalty * wider.size / loss.size, _DEFAULT.on_the_way)
+    beta, values = minimise(beta, loss, penalty, _DEFAULT.newton)
+    return backward(factor, beta), values
 
 
 def _newton_step(V, Y, residual, weights, loss: Loss, penalty: float, beta) -> np.ndarray:
     """Return δ, (p, k)."""
     curvature, _ = loss.curvature(Y, residual, weights)
-    d = 0.0 if curvature.direction is None else curvature.direction
-    mean = np.mean(curvature.scale**2 * np.maximum(1 - d**2, 0), axis=1)
+    scale, d = curvature.scale, curvature.direction
+    if d is not None:
+        scale = np.sqrt(np.mean(scale**2 * np.maximum(1 - d**2, 0), axis=1))[:, None]
 
     def gram(scale: np.ndarray) -> np.ndarray:
         root = scale[:, None] * V
@@ -188,7 +201,7 @@ def _newton_step(V, Y, residual, weights, loss: Loss, penalty: float, beta) -> n
     gradient = V.T @ (weights[:, None] * residual) - penalty * beta
     return conjugate_gradients(
         lambda D: V.T @ curvature.root(curvature.root_t(V @ D)) + penalty * D,
-        OutputFactors(gram, np.sqrt(mean)[:, None], penalty).solve,
+        OutputFactors(gram, scale, penalty).solve,
         gradient,
         below(_DEFAULT.rtol, gradient),
         _DEFAULT.max_products,

@@ -10,6 +10,7 @@ from .approximate_leave_one_out import approximate_leave_one_out, kept_in_range
 from .leave_one_out import LeaveOneOut, keeps_to_range, leave_one_out
 from .leaving_out import LeavingOut
 from .losses import Loss
+from .noise import noise_deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,15 @@ class Penalty:
     in_range : (k,) bool array or None
         Whether the predictions of each output are better kept within the range of the targets, where that
         is known (not for classes).
+    noise : (k,) array or None
+        Robust standard deviation of the noise of each output, where the loss needs it.
     """
 
     relative: float
     absolute: float
     score: float | None = None
     in_range: np.ndarray | None = None
+    noise: np.ndarray | None = None
 
 
 def most_rows(loss: Loss, k: int) -> int:
@@ -61,8 +65,9 @@ def most_rows(loss: Loss, k: int) -> int:
 
 
 def best_penalty(
-    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: LeavingOut | None, scale: float
-) -> Penalty:
+    K: np.ndarray, Y, F0, weights: np.ndarray, loss: Loss, left_out: LeavingOut | None, scale: float,
+    alpha: float | str = "loo",
+) -> Penalty:  # fmt: skip
     """Choose the penalty by leave-one-out, for one kernel of all outputs.
 
     Parameters
@@ -79,17 +84,27 @@ def best_penalty(
         What is left out at a time, None for every row by itself.
     scale : float
         Mean of diag K over all rows.
+    alpha : float or "loo"
+        "loo", or the penalty relative to ``scale``: then only the noise is measured.
     """
+    noise = noise_deviation(K, Y, weights, left_out) if loss.needs_noise else None
+    if not isinstance(alpha, str):
+        return Penalty(float(alpha), float(alpha) * scale, noise=noise)
+    loss, wide = (loss, loss) if noise is None else loss.at_noise(noise)
     losses, residual = loss.evaluate(Y, F0)
     choice: LeaveOneOut
     in_range = None
     if loss.constant_curvature:
         choice = exact = leave_one_out(K, residual, weights, left_out)
-        losses = np.mean(residual**2, axis=1)
+        left, losses = choice.score, np.mean(residual**2, axis=1)
         in_range = keeps_to_range(Y, exact.residual, weights, left_out)
     else:
-        choice = approximate = approximate_leave_one_out(K, Y, F0, weights, loss, left_out)
-        in_range = kept_in_range(Y, approximate.predictions, weights, loss, left_out)
+        choice = approximate = approximate_leave_one_out(K, Y, F0, weights, wide, left_out)
+        left, foretold = choice.score, approximate.predictions
+        if wide is not loss:
+            left = float(np.average(loss.evaluate(Y, foretold).value, weights=weights))
+        in_range = kept_in_range(Y, foretold, weights, loss, left_out)
     unexplained = float(np.average(losses, weights=weights))
-    score = 1 - choice.score / unexplained if unexplained > 0 else 1.0
-    return Penalty(choice.alpha, choice.alpha * scale, score, in_range)
+    score = 1 - left / unexplained if unexplained > 0 else 1.0
+    relative = choice.alpha * loss.size / wide.size  # the same, beside a loss that is smaller by as much
+    return Penalty(relative, relative * scale, score, in_range, noise)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .._numerics.quantiles import robust_deviation, weighted_quantile
 from .._numerics.ranges import centred
 
 
@@ -44,11 +45,19 @@ class TargetScaling:
         What is subtracted from the targets, and what they are divided by then.
     link : str
         "log": the network's outputs are logarithms of what predicts the scaled targets. "identity": are it.
+    ordered : bool
+        Whether the outputs are rising quantiles of one target: predictions that cross are sorted [1]_.
+
+    References
+    ----------
+    .. [1] V. Chernozhukov, I. Fernández-Val and A. Galichon, "Quantile and probability curves without
+       crossing", Econometrica 78, 2010.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     link: str = "identity"
+    ordered: bool = False
 
     @classmethod
     def of(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
@@ -69,6 +78,21 @@ class TargetScaling:
             return cls(np.zeros(Y.shape[1]), np.ones(Y.shape[1]), "log")
         _, unit, mean, _ = centred(Y, weights)
         return cls(np.zeros(Y.shape[1]), np.where(mean > 0, mean * unit, 1.0), "log")
+
+    @classmethod
+    def for_quantiles(
+        cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool, levels: np.ndarray, ordered: bool = False
+    ) -> TargetScaling:
+        """Measure a weighted quantile of each target (0 if not centred) and its robust deviation."""
+        Y = Y.astype(np.float64, copy=False)
+        unit = np.maximum(np.abs(Y).max(axis=0), np.finfo(np.float64).tiny)
+        relative = Y / unit
+        middle, origin = np.zeros(Y.shape[1]), np.zeros(Y.shape[1])
+        if centre:
+            middle, origin = (weighted_quantile(relative, weights, level) for level in (0.5, levels))
+        size = robust_deviation(relative - middle, weights)
+        constant = size <= 10 * np.finfo(np.float64).eps
+        return cls(origin * unit, np.where(constant, 1.0, size * unit), ordered=ordered)
 
     def apply(self, Y: np.ndarray, dtype) -> np.ndarray:
         """Return the scaled targets, (n, k).
@@ -100,7 +124,8 @@ class TargetScaling:
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return predictions on the user's scale, in the precision of ``F``; logarithms end in its range."""
         if self.link == "identity":
-            return (F * self.scale + self.mean).astype(F.dtype, copy=False)
+            predictions = (F * self.scale + self.mean).astype(F.dtype, copy=False)
+            return np.sort(predictions, axis=1) if self.ordered else predictions
         least, largest = (np.log(float(limit)) for limit in (np.finfo(F.dtype).tiny, np.finfo(F.dtype).max))
         logarithms = F.astype(np.float64, copy=False) + np.log(self.scale)
         inside = np.clip(logarithms, least, np.nextafter(largest, 0))

@@ -69,10 +69,12 @@ def solve_limit(
     landmarks = choose_landmarks(len(Y))
     kernel = limit_kernel_rows(X, landmarks, gamma)
     penalty = limit_penalty(X, Y, weights, loss, gamma=gamma, alpha=alpha, left_out=left_out)
+    if penalty.noise is not None:
+        loss, _ = loss.at_noise(penalty.noise)
     if not loss.constant_curvature:
         dual, losses = fit_newton(kernel, landmarks, Y, weights, loss, penalty.absolute)
-        n_terms = loss.n_terms(Y.shape[1])
-        return LimitSolution(dual, landmarks, penalty, [value / n_terms for value in losses])
+        size = loss.size * loss.n_terms(Y.shape[1])
+        return LimitSolution(dual, landmarks, penalty, [value / size for value in losses])
     ridge = fit_ridge(kernel, landmarks, Y, weights, penalty.absolute)
     squares = float(weights @ np.sum(ridge.residual**2, axis=1))
     value = 0.5 * (squares + penalty.absolute * ridge.squared_norm) / (weights.sum() * Y.shape[1])
@@ -93,12 +95,12 @@ def limit_penalty(
         What leave-one-out scores by.
     """
     scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
-    if alpha != "loo":
+    if not (alpha == "loo" or loss.needs_noise):
         return Penalty(float(alpha), float(alpha) * scale)
     rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
     K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
     left_out = None if left_out is None else left_out[rows]
-    return best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out, scale)
+    return best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out, scale, alpha)
 
 
 def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:

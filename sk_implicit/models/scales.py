@@ -73,6 +73,8 @@ class Scales:
         kept = in_range if clip == "auto" else np.full(k, clip)
         if kept is None:
             kept = np.zeros(k, bool)
+        if getattr(self.target, "ordered", False):  # quantiles of one target stay in order
+            kept = np.full(k, kept.all())
         y_limits = np.where(kept, [Y.min(axis=0), Y.max(axis=0)], no_limits(k))
         counts = np.isfinite(self.inputs.units()[1])
         x_limits, believed = no_limits(X.shape[1]), None

@@ -19,11 +19,12 @@ from ..training import Progress
 class Settings:
     """The parameters of an estimator that a fit reads, under their names there.
 
-    Two of them a classifier does not have: ``clip`` is then None, and ``uncertainty`` False.
+    Three of them a classifier does not have: ``clip`` and ``quantile`` are then None, ``uncertainty`` False.
     """
 
     width: float
     loss: str
+    quantile: float | list[float] | None = None
     gamma: float
     depth: float
     fit_intercept: bool
@@ -49,7 +50,10 @@ class Settings:
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
         """Take what is read from all parameters of an estimator."""
-        return cls(**{f.name: parameters[f.name] for f in fields(cls) if f.name in parameters})
+        read = {f.name: parameters[f.name] for f in fields(cls) if f.name in parameters}
+        if "quantile" in read:  # an array, or several, as what a pickle holds
+            read["quantile"] = np.asarray(read["quantile"], dtype=np.float64).tolist()
+        return cls(**read)
 
     @property
     def at_infinity(self) -> bool:

@@ -25,7 +25,7 @@ _LARGEST_GAMMA = np.sqrt(2)
 # Share of the inputs' mean square that varies between rows, below which float32 has too few digits.
 _LEAST_VARIATION = 1e-4
 # Parameters that only the start reads.
-_OF_THE_START = ("width", "loss", "init", "output_init", "relevance", "standardize")
+_OF_THE_START = ("width", "loss", "quantile", "init", "output_init", "relevance", "standardize")
 
 
 def new_start(rows: DistinctRows, task: Task, settings: Settings, rng: np.random.RandomState) -> FitState:

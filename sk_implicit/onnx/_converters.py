@@ -108,4 +108,7 @@ def _predictions(graph: Graph, model: NetworkModel | LimitModel) -> str:
     if np.any(target.scale != 1):
         F = graph("Mul", F, graph.constant(target.scale))
     F = graph("Add", F, graph.constant(target.mean))
+    if isinstance(target, TargetScaling) and target.ordered:
+        k = graph.constant([len(target.mean)], np.int64)
+        F, _ = graph.outputs("TopK", F, k, n_outputs=2, axis=1, largest=0, sorted=1)
     return graph.within(F, model.scales.y_limits)

@@ -74,7 +74,7 @@ class Point:
     squared_error : float
         Weighted mean of its squares.
     data_value : float
-        The loss, without the penalty, divided by Σw times the loss's number of terms.
+        The loss, without the penalty, divided by Σw times the loss's number of terms and size.
     value : float
         The objective, divided likewise.
     norm : Contraction
@@ -168,7 +168,7 @@ class Objective:
         self.equilibrium_solver, self.equilibrium_tol = equilibrium_solver, equilibrium_tol
         self.accuracy = accuracy
         self.loss, self.left_out = loss, LeavingOut(weights) if left_out is None else left_out
-        self.total_weight = float(weights.sum()) * loss.n_terms(Y.shape[1])
+        self.total_weight = self._total_weight()
         self.explained = 1.0
         self._first: Point | None = None
         self._known: _Start | None = None
@@ -188,10 +188,21 @@ class Objective:
         self._first = first
         return first
 
+    def _total_weight(self) -> float:
+        """Return what values are divided by."""
+        return float(self.weights.sum()) * self.loss.n_terms(self.Y.shape[1]) * self.loss.size
+
     def penalised(self, penalty: Penalty) -> Objective:
         """Return the objective with a penalty, and what leave-one-out says with it; the start is shared."""
         other = copy(self)
         other.penalty = penalty.absolute
+        if penalty.noise is not None:
+            first, offset = self.first, self.offset
+            other.loss, _ = self.loss.at_noise(penalty.noise)
+            other.total_weight = other._total_weight()
+            solved = _Solved(first.layers, first.result, first.norm, first.norm_bound)
+            other._first = other._assemble(first.network, solved, offset)
+            other._known = self._at_start._replace(value=other._first.value)
         if penalty.score is not None:
             other.explained = penalty.score
         return other
@@ -295,7 +306,7 @@ class Objective:
             layers=solved.layers,
             result=solved.result,
             residual=residual,
-            squared_error=squares / self.total_weight,
+            squared_error=squares / (self.total_weight / self.loss.size),
             data_value=data_value,
             value=data_value + pull,
             norm=solved.norm,

@@ -21,10 +21,10 @@ def choose_penalty(objective: Objective, alpha, output_init: str) -> Penalty:
     rows = sample_rows(len(objective.weights), most_rows(loss, objective.Y.shape[1]))
     tangent, weights = _gaussian_tangent(objective, output_init, rows), objective.weights[rows]
     scale = mean_diagonal(tangent, weights)
-    if alpha != "loo":
+    if not (alpha == "loo" or loss.needs_noise):
         return Penalty(float(alpha), float(alpha) * scale)
     Y, F0 = objective.Y[rows], objective.predictions(first)[rows]
-    return best_penalty(mean_kernel(tangent), Y, F0, weights, loss, objective.left_out[rows], scale)
+    return best_penalty(mean_kernel(tangent), Y, F0, weights, loss, objective.left_out[rows], scale, alpha)
 
 
 def _gaussian_tangent(objective: Objective, output_init: str, rows) -> TangentFeatures:

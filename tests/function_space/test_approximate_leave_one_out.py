@@ -15,6 +15,7 @@ from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors
 from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
+from sk_implicit.function_space.pinball import Pinball
 
 
 def problem(k, n=30, seed=0):
@@ -25,6 +26,8 @@ def problem(k, n=30, seed=0):
     K = np.exp(X @ X.T)
     if k == "poisson":
         return K, rng.poisson(np.exp(2 * X[:, :2])).astype(float), PoissonDeviance()
+    if k == "quantile":
+        return K, X[:, :2] + 0.3 * rng.standard_normal((n, 2)), Pinball(np.array([0.3, 0.5]), 0.3)
     if k == "gamma":
         return K, rng.gamma(4.0, np.exp(2 * X[:, :2]) / 4), GammaDeviance()
     if k == 1:
@@ -137,7 +140,7 @@ def test_fit_is_the_penalised_minimum(k, alpha):
     assert_allclose(D, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma", "quantile"])
 def test_score_approximates_refits_without_each_row(k):
     K, Y, loss = problem(k)
     weights = np.ones(30)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.metrics import mean_tweedie_deviance
+from scipy.special import huber
+from sklearn.metrics import mean_pinball_loss, mean_tweedie_deviance
 
 from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.losses import (
@@ -14,6 +15,7 @@ from sk_implicit.function_space.losses import (
     SquaredError,
     log_probabilities,
 )
+from sk_implicit.function_space.pinball import Huber, Pinball
 
 STEP = 1e-6
 LOSSES = {
@@ -23,6 +25,8 @@ LOSSES = {
     "multinomial": (CrossEntropy(np.log([0.2, 0.5, 0.3])), 3),
     "poisson": (PoissonDeviance(), 2),
     "gamma": (GammaDeviance(), 2),
+    "quantiles": (Pinball(np.array([0.1, 0.8]), np.array([0.3, 0.6])), 2),
+    "huber": (Huber(np.array([0.5, 0.5]), 0.7), 2),
 }
 
 
@@ -31,7 +35,7 @@ def rows(name, n=8, seed=0, spread=1.0):
     loss, k = LOSSES[name]
     rng = np.random.RandomState(seed)
     F = spread * rng.standard_normal((n, k))
-    if name == "squared":
+    if name in ("squared", "quantiles", "huber"):
         Y = rng.standard_normal((n, k))
     elif name == "poisson":
         Y = rng.poisson(1.5, (n, k)).astype(float)
@@ -74,6 +78,9 @@ def test_curvature_is_the_weighted_hessian_where_targets_are_not_unlikely(name):
     assert name not in ("binary", "multinomial") or np.abs(residual).max() < 0.9
     curvature, _ = loss.curvature(Y, residual, weights)
     hessian = -derivative(lambda F: loss.evaluate(Y, F).residual, F)
+    if name in ("quantiles", "huber"):  # beyond the width, where there is none
+        assert 0 < np.mean(np.abs(Y - F) > loss.width) < 1
+        hessian += np.where(np.abs(Y - F) > loss.width, loss.far, 0)[:, :, None] * np.eye(2)
     L = dense_root(curvature)
     assert_allclose(L @ L.transpose(0, 2, 1), weights[:, None, None] * hessian, atol=1e-8)
 
@@ -127,6 +134,28 @@ def test_targets_far_from_the_mean_take_bounded_steps(loss, Y, F):
     Y, F = np.array([[Y]]), np.array([[F]])
     curvature, q = loss.curvature(Y, loss.evaluate(Y, F).residual, np.ones(1))
     assert abs(q / curvature.scale) == pytest.approx(10)  # 1/0.1, and 1e13 or 1e9 without the least share
+
+
+def test_rounded_losses_are_those_of_scikit_learn_beyond_their_widths():
+    rng = np.random.RandomState(0)
+    Y, F = rng.standard_normal((2, 500, 1))
+    for level in (0.5, 0.1):
+        loss = Pinball(np.array([level]), 1e-6)
+        exact = mean_pinball_loss(Y, F, alpha=level)
+        assert_allclose(loss.evaluate(Y, F).value.mean() / loss.size, exact, rtol=1e-5)
+    loss, delta = Huber(np.array([0.5]), np.array([0.8])), 0.8
+    assert_allclose(loss.evaluate(Y, F).value, huber(delta, (Y - F)[:, 0]), atol=1e-14)
+
+
+def test_widths_follow_the_noise():
+    loss, wide = Pinball(np.array([0.5, 0.5])).at_noise(np.array([2.0, 1e-9]))
+    assert_allclose(loss.width, [0.2, 0.01])
+    assert_allclose(wide.width, [1.0, 0.01])
+    assert loss.size == pytest.approx(0.21)
+    assert not loss.path()
+    assert [wider.width for wider in Pinball(np.array([0.5]), 0.01).path()] == pytest.approx([0.64, 0.08])
+    loss, wide = Huber(np.array([0.5])).at_noise(np.array([2.0]))
+    assert_allclose([loss.width, wide.width], 2.69)
 
 
 def test_one_output_is_two_classes_of_a_softmax():

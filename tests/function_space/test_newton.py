@@ -13,6 +13,7 @@ from sk_implicit.function_space import ridge
 from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 from sk_implicit.function_space.newton import fit_newton
+from sk_implicit.function_space.pinball import Huber, Pinball
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_kernel
 from sk_implicit.models.limit_solution import limit_kernel_rows, solve_limit
@@ -34,10 +35,14 @@ def problem(k, n=40, noise=0.4):
     )
 
 
-def positive(name, n=40):
-    """Return the same for counts or amounts of two outputs."""
+def regression(name, n=40):
+    """Return the same for counts, amounts or quantiles of two outputs."""
     rng = np.random.RandomState(0)
     X = rows(n, 4, seed=1)
+    if name in ("quantile", "huber"):
+        Y = X[:, :2] + 0.3 * rng.standard_t(2, (n, 2))
+        loss = Pinball(np.array([0.2, 0.5]), 0.05) if name == "quantile" else Huber(np.array([0.5, 0.5]), 0.3)
+        return X, Y, rng.uniform(0.3, 3, n), loss
     mean = np.exp(np.column_stack([X[:, 0], 1 + X[:, 1] - X[:, 2]]))
     Y = rng.poisson(mean).astype(float) if name == "poisson" else rng.gamma(2.0, mean / 2)
     loss = PoissonDeviance() if name == "poisson" else GammaDeviance()
@@ -58,10 +63,10 @@ def minimum(K, Y, weights, loss, a):
     return found.fun, T @ found.x.reshape(Y.shape)
 
 
-@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma"])
+@pytest.mark.parametrize("k", [1, 3, "poisson", "gamma", "quantile", "huber"])
 @pytest.mark.parametrize("a", [0.01, 0.3])
 def test_fit_is_the_penalised_minimum(k, a):
-    X, Y, weights, loss = positive(k) if isinstance(k, str) else problem(k)
+    X, Y, weights, loss = regression(k) if isinstance(k, str) else problem(k)
     every = np.arange(len(Y))
     K = limit_kernel(X, gamma=0.4)
     dual, values = fit_newton(limit_kernel_rows(X, every, 0.4), every, Y, weights, loss, a)
@@ -158,3 +163,26 @@ def test_wide_networks_come_close():
         gaps.append(np.sqrt(np.mean((model.decision_function(X[30:]) - limit) ** 2)) / np.std(limit))
     assert gaps[1] < 0.1
     assert gaps[1] < gaps[0]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.1])
+def test_the_rounded_pinball_loss_has_next_to_the_minimum_of_the_exact_one(level):
+    """That is the maximum of its dual, a quadratic program in a box."""
+    X, Y, _, _ = regression("quantile", n=30)
+    y, K, a = Y[:, 0], limit_kernel(X, gamma=0.4), 0.05
+    loss = Pinball(np.array([level]), 1e-4)
+    every = np.arange(30)
+    dual, _ = fit_newton(
+        limit_kernel_rows(X, every, 0.4), every, y[:, None], np.ones(30), loss, a * loss.size
+    )
+    # max yᵀc − ½/a cᵀKc over level − 1 <= c <= level
+    bounds = [(level - 1, level)] * 30
+    found = minimize(
+        lambda c: (0.5 / a * c @ K @ c - y @ c, K @ c / a - y), np.zeros(30), jac=True, bounds=bounds,
+        method="L-BFGS-B", options={"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-15, "gtol": 1e-9},
+    )  # fmt: skip
+    f = K @ dual[:, 0]
+    value = np.sum(np.maximum(level * (y - f), (level - 1) * (y - f))) + 0.5 * a * dual[:, 0] @ f
+    assert_allclose(value, -found.fun, rtol=5e-4)
+    assert value >= -found.fun * (1 - 1e-9)
+    assert_allclose(f, K @ found.x / a, atol=0.06)  # it is flat about there

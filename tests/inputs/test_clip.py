@@ -12,8 +12,12 @@ from scipy.sparse import csr_array
 from sklearn.neural_network import MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
+from sk_implicit.function_space.approximate_leave_one_out import kept_in_range
+from sk_implicit.function_space.deviances import PoissonDeviance
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors, keeps_to_range
 from sk_implicit.function_space.leaving_out import LeavingOut
+from sk_implicit.function_space.losses import CrossEntropy
+from sk_implicit.function_space.pinball import Pinball
 
 WIDTHS = [40, np.inf]
 
@@ -365,3 +369,29 @@ def test_bounds_that_are_none_are_refused(clip):
     X, y = trend()
     with pytest.raises(ValueError, match=r"clip as a pair must be two numbers \(low, high\)"):
         regressor(clip=clip).fit(X, y)
+
+
+def test_every_output_is_kept_by_its_own_loss():
+    """Of quantiles with widths of their own: as each of them alone."""
+    rng = np.random.RandomState(0)
+    Y = np.repeat(rng.standard_normal((30, 1)), 2, axis=1)
+    F = np.column_stack([1.5 * Y[:, 0] + 2.0, 0.3 * Y[:, 1]])  # beyond the range, and within
+    F[:, 1] += np.where(Y[:, 1] > 1.5, -3.0, 0.0)
+    loss = Pinball(np.array([0.1, 0.6]), np.array([0.01, 2.0]))
+    both = kept_in_range(Y, F, np.ones(30), loss)
+    alone = [kept_in_range(Y[:, [c]], F[:, [c]], np.ones(30), loss.of_output(c))[0] for c in range(2)]
+    np.testing.assert_array_equal(both, alone)
+    assert both[0]
+    assert kept_in_range(Y[:2], F[:2], np.ones(2), loss) is None
+    assert kept_in_range(Y, F, np.ones(30), CrossEntropy(np.zeros(2))) is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_logarithms_are_kept_in_the_range_of_logarithms(kept):
+    """Counts of 0 leave them free below; where counts go on along a trend, above too."""
+    x = np.linspace(-3, 3, 60)
+    Y = np.round(20 * np.exp(x))[:, None] / 100
+    F = np.log(0.2) + x[:, None]
+    F[-3:] += 1.0 if kept else 0.3
+    Y[-3:] *= 1.0 if kept else 2.0
+    assert kept_in_range(Y, F + 0.4 * np.sin(9 * x)[:, None], np.ones(60), PoissonDeviance())[0] == kept

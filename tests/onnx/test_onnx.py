@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.models import fitted_model
 from sk_implicit.onnx import register
 from sk_implicit.onnx._equilibrium import Loop
 
@@ -80,6 +81,17 @@ def test_links(loss, width, dtype):
         model = small(width=width, loss=loss, clip=clip).fit(ROWS[:200], y[:200])
         assert_regressor_agrees(model, dtype)
     assert_regressor_agrees(small(width=width, loss=loss).fit(ROWS[:200], np.c_[y, 1 + y][:200]), dtype)
+
+
+@both_precisions
+@pytest.mark.parametrize("width", [40, np.inf])
+def test_quantiles(width, dtype):
+    noisy = TARGET + 20 * np.random.RandomState(1).standard_normal(len(TARGET))
+    for quantile in (0.3, [0.45, 0.5, 0.55]):
+        model = small(width=width, loss="quantile", quantile=quantile).fit(ROWS[:200], noisy[:200])
+        assert_regressor_agrees(model, dtype)
+    F = fitted_model(model).outputs(ROWS).values * model.y_scale_ + model.y_mean_
+    assert (np.diff(F, axis=1) < 0).any()  # they cross, before they are sorted
 
 
 @both_precisions
