@@ -63,9 +63,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         distinct training rows (the over-parameterisation ratio m/n); 50.0 is not 50 units, and floats above
         10 are refused. `numpy.inf` is the limit: kernel ridge regression with the tangent kernel of infinite
         width, solved in closed form (see Notes).
-    loss : {"squared_error", "poisson", "gamma", "absolute_error", "huber", "quantile"}, \
-            default="squared_error"
-        What training minimises. "poisson" and "gamma" are half the deviances of targets y ≥ 0 (counts; rates,
+    loss : str, default="squared_error"
+        What training minimises: "squared_error", "poisson", "gamma", "absolute_error", "huber" or "quantile".
+        "poisson" and "gamma" are half the deviances of targets y ≥ 0 (counts; rates,
         with the exposure as ``sample_weight``) and y > 0 (amounts): the network's outputs are then logarithms
         of the predictions, over the targets' means. "absolute_error" estimates medians, "huber" means that
         outliers do not move (linear beyond 1.345 standard deviations of the noise), "quantile" quantiles, by
