@@ -42,7 +42,14 @@ def two_digits():
 
 def fit(X, y, n_steps: int) -> ImplicitReLURegressor:
     model = ImplicitReLURegressor(
-        WIDTH, alpha=0, relevance=None, fit_intercept=False, max_iter=n_steps, tol=0, random_state=0
+        WIDTH,
+        alpha=0,
+        relevance=None,
+        standardize=False,
+        fit_intercept=False,
+        max_iter=n_steps,
+        tol=0,
+        random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -76,7 +76,7 @@ def problem(data: str, n: int, kept: float, seed: int):
 
 def fit(X, y, loss: str, width: int, seed: int, **parameters):
     """Fit one network in silence."""
-    model = ImplicitReLUClassifier(width, loss=loss, random_state=seed, **parameters)
+    model = ImplicitReLUClassifier(width, loss=loss, standardize=False, random_state=seed, **parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.fit(X, y)

@@ -59,7 +59,7 @@ DATA = {
 # Before training: how wide should the network be? The adviser looks for the smallest width at which the
 # random feature map is nearly as well conditioned as in the limit. The theorem's own constant is far larger.
 
-inputs = network_inputs(ImplicitReLURegressor(fit_intercept=False), DATA["diabetes"][0])
+inputs = network_inputs(ImplicitReLURegressor(standardize=False, fit_intercept=False), DATA["diabetes"][0])
 print(recommend_width(inputs), "\n")
 
 # %%
@@ -76,6 +76,7 @@ def train(X, y):
         alpha=0,
         tol=0,
         relevance=None,
+        standardize=False,
         fit_intercept=False,
         max_iter=100,
         equilibrium_tol=1e-9,

@@ -55,7 +55,9 @@ def points(n, kept, seed):
 
 def smallest_width(X, y, loss, seed):
     for width in WIDTHS:
-        model = ImplicitReLUClassifier(width, loss=loss, alpha=1e-6, max_iter=25, tol=1e-7, random_state=seed)
+        model = ImplicitReLUClassifier(
+            width, loss=loss, standardize=False, alpha=1e-6, max_iter=25, tol=1e-7, random_state=seed
+        )
         if model.fit(X, y).score(X, y) == 1:
             return width
     return np.nan
@@ -100,7 +102,8 @@ axes[0].set_xticks(N, [str(n) for n in N])
 margins = {}
 for kept in (1.0, 0.5, 0.2):
     X, y = points(200, kept, 0)
-    start = ImplicitReLUClassifier(300, alpha=1e12, max_iter=1, random_state=0).fit(X, y)
+    start = ImplicitReLUClassifier(300, standardize=False, alpha=1e12, max_iter=1, random_state=0)
+    start.fit(X, y)
     margins[kept] = tangent_margin(start, X, y)
 for loss in LOSSES:
     widths = [[smallest_width(*points(200, kept, seed), loss, seed) for seed in SEEDS] for kept in margins]
