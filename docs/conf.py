@@ -65,16 +65,34 @@ suppress_warnings = ["myst.header", "myst.xref_missing", "config.cache"]
 # Examples that take seconds are run when the documentation is built. The others are shown with the time
 # they take and figures kept in images/; SK_IMPLICIT_DOCS_ALL=1 runs them too.
 EVERY = "/plot_"
-QUICK = ("decision_boundary", "from_mlp", "uncertainty")
+QUICK = ("decision_boundary", "from_mlp", "intervals", "latency", "raw_table", "uncertainty")
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
+# Jobs that people have come first, the theory after them.
+ORDER = (
+    *("quickstart", "plot_raw_table", "plot_intervals", "plot_latency", "plot_decision_boundary"),
+    *("plot_uncertainty", "plot_from_mlp", "plot_depth", "plot_paper_experiments"),
+)
+
+
+class _order:
+    """The key that examples are sorted by: their place in `ORDER`, the others after them by name."""
+
+    def __init__(self, directory):
+        pass
+
+    def __call__(self, filename):
+        name = filename.removesuffix(".py")
+        return ORDER.index(name) if name in ORDER else len(ORDER), name
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "/plot_"
     if os.environ.get("SK_IMPLICIT_DOCS_ALL")
     else rf"/plot_({'|'.join(QUICK)})\.py",
-    "ignore_pattern": r"^(?!plot_)",
-    "within_subsection_order": "FileNameSortKey",
+    "ignore_pattern": r"^(?!plot_|quickstart)",
+    "within_subsection_order": _order,
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,
@@ -98,7 +116,8 @@ html_theme_options = {
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
-    "secondary_sidebar_items": ["page-toc"],
+    # not beside examples, whose code needs the room
+    "secondary_sidebar_items": {pages: ["page-toc"] for pages in ("*", "[!a]*/**", "api/*")},
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],

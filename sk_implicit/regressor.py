@@ -550,8 +550,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             Whether to return the covariance between the rows too, instead; needs ``uncertainty=True``, and
             memory for n_samples² numbers an output.
         observation_noise : bool, default=True
-            Whether standard deviation and covariance are those of new observations, ``noise_std_``² included
-            in every variance, or of the function without noise.
+            Whether standard deviation and covariance are those of new observations, the square of
+            ``noise_std_`` included in every variance, or of the function without noise.
 
         Returns
         -------

@@ -1,8 +1,17 @@
-"""Quickstart: the strength of concrete from its mixture, with an implicit network.
-
-Compares cross-validated R² with other regressors, searches width and gamma, saves the model and
-reloads it in another process, and draws how training went. Takes under two minutes on two cores.
 """
+Quickstart: compare, search, save, reload
+=========================================
+
+The strength of concrete from its mixture, with an implicit network (``tox run -e quickstart``): compares
+cross-validated R² with other regressors, searches width and gamma, saves the model and reloads it in another
+process, and draws how training went. Takes under two minutes on two cores.
+
+.. image:: /images/quickstart.png
+   :alt: The squared error falls within a few Levenberg-Marquardt steps; predictions of held-out mixtures lie
+         along the diagonal.
+"""
+
+# sphinx_gallery_thumbnail_path = "images/quickstart.png"
 
 import pickle
 import subprocess
