@@ -237,7 +237,6 @@ def test_frames_come_out_of_transformers(form):
 
 
 def test_many_levels_stay_small():
-    """5,000 levels on 4,000 rows: memory goes with rows and frequent levels, not with their product."""
     table = pd.DataFrame(
         {"level": rng.randint(0, 5000, 4000).astype(str), "number": rng.standard_normal(4000)}
     )
@@ -254,3 +253,17 @@ def test_warm_start_keeps_the_numbers_of_levels():
     assert model.categories_ == before
     kept = model.predict(FRAME[part])
     assert np.corrcoef(kept, Y[part])[0, 1] > 0.5
+
+
+def test_a_warm_start_takes_levels_that_it_has_not_seen_for_the_mean():
+    part = FRAME["colour"] != "blue"
+    model = regressor(30, warm_start=True, max_iter=3).fit(FRAME[part], Y[part])
+    before = [list(levels) for levels in model.categories_]
+    model.set_params(max_iter=20).fit(FRAME, Y)
+    assert model.categories_ == before
+    assert model.score(FRAME, Y) > 0.95  # the effect of blue is the mean of the other two
+    blue = FRAME[~part]
+    assert_array_equal(model.predict(blue), model.predict(blue.assign(colour="violet")))
+    classifier = ImplicitReLUClassifier(30, warm_start=True, random_state=0)
+    classifier.fit(FRAME[part], Y[part] > 1)
+    assert classifier.fit(FRAME, Y > 1).score(FRAME, Y > 1) > 0.9

@@ -1,9 +1,11 @@
 """Units, gaps and levels: what a fit must not depend on, and what it is to see of them."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
@@ -11,6 +13,7 @@ from sklearn.datasets import load_wine, make_friedman1
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit._estimator.columns import read_table
 from sk_implicit.inputs.rows import row_keys
 from sk_implicit.inputs.table import LIMITS, Table, rare_sizes
 
@@ -118,6 +121,45 @@ def test_no_more_levels_than_the_limit_and_the_most_frequent_ones():
     assert counts[table.level].min() >= counts[others].max()
 
 
+def test_memory_does_not_grow_with_rows_times_levels():
+    """A matrix of 4,000 rows and 2,000 levels would take 64 MB."""
+    codes = np.random.RandomState(0).randint(0, 2000, (4000, 1)).astype(float)
+    column = pd.DataFrame({"level": codes[:, 0].astype(int).astype(str)})
+    tracemalloc.start()
+    try:
+        read_table(column, "from_dtype")
+        table_of(codes, categorical=np.array([True])).apply(codes)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([np.float32, np.float64]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_complete_tables_lose_nothing_to_the_bit(seed, dtype, standardize, weighted, is_sparse):
+    """Rows without gaps are what they would be without the word, also beside rows that have some."""
+    rng = np.random.RandomState(seed)
+    A = (rng.standard_normal((12, 3)) * 10.0 ** rng.randint(-5, 6, 3) + rng.standard_normal(3)).astype(dtype)
+    A[rng.uniform(size=A.shape) < 0.2] = 0
+    weights = rng.uniform(0.1, 3, 12) if weighted else np.ones(12)
+    kind = csr_array if is_sparse else np.asarray
+    table = Table.of(kind(A), weights, standardize=standardize, categorical=None)
+    assert len(table.feature) == 0
+    complete = table.apply(kind(A))
+    centre, unit = table.centre, table.unit
+    numbers = complete.toarray() if is_sparse else complete
+    assert_array_equal(numbers, np.where(np.isinf(unit), 0, (A - centre) / unit).astype(dtype))
+    holes = A.copy()
+    holes[:4, 1] = np.nan
+    beside = table.apply(kind(holes))
+    assert_array_equal((beside.toarray() if is_sparse else beside)[4:], numbers[4:])
+
+
 def test_sparse_columns_are_divided_only():
     A = X * (rng.uniform(size=X.shape) < 0.5)
     A[3, 1] = np.nan
@@ -163,6 +205,26 @@ def test_the_limit_depends_on_no_unit_and_no_origin(unit, shift, weighted):
         assert_allclose(predict(moved), expected, atol=1e-6 * max(np.ptp(expected), 1))
         assert_allclose(other.alpha_, alpha, rtol=1e-5)
         assert_allclose(getattr(other, "relevance_", 0), relevance, atol=1e-6)
+
+
+@settings(max_examples=8)
+@given(units, shifts, st.booleans(), st.sampled_from([np.float32, np.float64]), st.booleans())
+def test_a_network_depends_on_no_unit_and_no_origin(unit, shift, weighted, dtype, classes):
+    """As closely as training repeats itself: it takes rounding further than the limit does."""
+    A, target = make_friedman1(110, n_features=5, noise=0.5, random_state=0)
+    A, weights = A[:, :4], (np.linspace(0.2, 3, 70) if weighted else None)
+    shift = shift if dtype == np.float64 else shift / 1000  # of which the digits are left
+    moved = ((A + shift * A.std(axis=0)) * unit).astype(dtype)
+    goal = target > target.mean() if classes else target
+    model = (ImplicitReLUClassifier if classes else ImplicitReLURegressor)(20, random_state=0)
+
+    def score(X):
+        model.fit(X[:70], goal[:70], weights)
+        return (model.predict(X[70:]) == goal[70:]).mean() if classes else model.score(X[70:], goal[70:])
+
+    plain = score(A.astype(dtype))
+    assert plain > 0.6
+    assert abs(score(moved) - plain) < (0.002 if dtype == np.float64 else 0.03)
 
 
 @pytest.mark.parametrize("width", [60, np.inf])
