@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._numerics.blocks import numbered_blocks
+from .._numerics.blocks import low_rank_blocks, numbered_blocks
 from .cg import below, conjugate_gradients
 from .losses import Loss
 from .precondition import OutputFactors
@@ -195,8 +195,11 @@ def _newton_step(V, Y, residual, weights, loss: Loss, penalty: float, beta) -> n
         scale = np.sqrt(np.mean(scale**2 * np.maximum(1 - d**2, 0), axis=1))[:, None]
 
     def gram(scale: np.ndarray) -> np.ndarray:
-        root = scale[:, None] * V
-        return root.T @ root
+        total = np.zeros((V.shape[1], V.shape[1]))
+        for rows in [slice(None)] if len(V) == len(total) else low_rank_blocks(len(V)):
+            root = scale[rows, None] * V[rows]
+            total += root.T @ root
+        return total
 
     gradient = V.T @ (weights[:, None] * residual) - penalty * beta
     return conjugate_gradients(
@@ -215,4 +218,7 @@ def _features(kernel: Kernel, landmarks: np.ndarray, n: int) -> tuple[np.ndarray
     factor, _ = shifted_cholesky(K_pp, np.full(len(K_pp), rounding), rounding)
     if len(landmarks) == n:
         return factor, factor
-    return factor, np.vstack([forward(factor, kernel(rows).T).T for rows in numbered_blocks(n)])
+    V = np.empty((n, len(landmarks)))
+    for rows in numbered_blocks(n):
+        V[rows] = forward(factor, kernel(rows).T).T
+    return factor, V

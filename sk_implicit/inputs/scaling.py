@@ -107,7 +107,7 @@ class InputScaling:
         # a subnormal number, whose reciprocal overflows
         tiny = float(np.finfo(values.dtype).tiny)
         largest = max(max(largest_magnitude(values), bias or 0.0) or 1.0, tiny)
-        relative = (X / largest).astype(np.float64)
+        relative = (X / largest).astype(np.float64, copy=False)
         share = weights / weights.sum()
         if sparse.issparse(relative):
             by_entry = relative.multiply(relative)

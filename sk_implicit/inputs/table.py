@@ -6,9 +6,10 @@ is later. Sparse columns are divided, and stay where they are. Columns that are 
 rounding, are left alone, so that nothing changes for a user who did it.
 
 A gap is filled with the column's mean, and beside a column that has gaps stands an indicator of them. A
-column of levels (numbered 0, 1, …) becomes one column for each level that is frequent enough; all others,
-levels that were never seen and gaps where there were none are the mean, at which all of these columns are
-0. With p the share of an indicator, its column is
+column of levels (numbered 0, 1, …) becomes one column for each level, as long as there are not too many; all
+others, levels that were never seen and gaps where there were none are the mean, at which all of these columns
+are 0. A level of a single row has one, too: that they share a scale makes them random effects, whose size the
+other levels tell. With p the share of an indicator, its column is
 
     √2 (1[…] − p) / (p (1 − p))^¼,
 
@@ -35,18 +36,15 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class LevelLimits:
-    """Which levels of a feature get a column.
+    """Which levels get a column.
 
     Attributes
     ----------
-    levels : int
-        Most levels of a feature, the most frequent ones.
-    rows : int
-        Rows that a level needs: of fewer, its column would say nothing that can be told from noise.
+    columns : int
+        Most columns of levels in a table, those of the most frequent ones: 20,000 rows of them are 160 MB.
     """
 
-    levels: int = 200
-    rows: int = 2
+    columns: int = 1000
 
 
 LIMITS = LevelLimits()
@@ -100,7 +98,7 @@ class Table:
         fill, unit = np.where(levels, 0.0, fill), np.where(levels, np.inf, unit if standardize else 1.0)
         centre = fill if standardize and not sparse.issparse(X) else np.zeros(d)
         further = [_gaps(X, weights, int(j)) for j in np.flatnonzero(_has_gaps(X) & ~levels)]
-        further += [_levels(X, weights, int(j)) for j in np.flatnonzero(levels)]
+        further += _levels(X, weights, np.flatnonzero(levels))
         parts = [np.concatenate(part) for part in zip(*further)] if further else [np.empty(0)] * 4
         return cls(centre, unit, fill, parts[0].astype(int), parts[1].astype(int), parts[2], parts[3])
 
@@ -226,18 +224,28 @@ def _gaps(X, weights: np.ndarray, j: int):
     return [j], [-1], [share], [np.sqrt(2.0) * varies**-0.25]
 
 
-def _levels(X: np.ndarray, weights: np.ndarray, j: int):
-    """Return the columns of a feature's levels: features, levels, shares, factors."""
-    known = X[~np.isnan(X[:, j]), j]
-    numbers, counts = np.unique(known[known >= 0], return_counts=True)
-    kept = np.flatnonzero(counts >= LIMITS.rows)
-    kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")][: LIMITS.levels])
-    numbers = numbers[kept]
-    shares = np.array([weights @ (X[:, j] == number) for number in numbers]) / weights.sum()
+def _levels(X: np.ndarray, weights: np.ndarray, features: np.ndarray):
+    """Return the columns of the most frequent levels, by feature: features, levels, shares, factors."""
+    known = [X[~np.isnan(X[:, j]), j] for j in features]
+    counted = [np.unique(codes[codes >= 0], return_counts=True) for codes in known]
+    if sum(len(numbers) for numbers, _ in counted) > LIMITS.columns:
+        counts = np.concatenate([count for _, count in counted])
+        kept = np.zeros(len(counts), bool)
+        kept[np.argsort(-counts, kind="stable")[: LIMITS.columns]] = True
+        ends = np.cumsum([len(numbers) for numbers, _ in counted])[:-1]
+        counted = [(numbers[k], None) for (numbers, _), k in zip(counted, np.split(kept, ends))]
+    return [_indicators(X[:, j], weights, j, numbers) for j, (numbers, _) in zip(features, counted)]
+
+
+def _indicators(codes: np.ndarray, weights: np.ndarray, j: int, numbers: np.ndarray):
+    """Return the columns of some levels of a feature."""
+    if len(numbers) < 2:  # one level says nothing
+        numbers = numbers[:0]
+    place = np.searchsorted(numbers, codes).clip(max=max(len(numbers) - 1, 0))
+    found = numbers[place] == codes if len(numbers) else np.zeros(len(codes), bool)
+    shares = np.bincount(place[found], weights[found], minlength=len(numbers)) / weights.sum()
     varies = np.maximum(shares * (1 - shares), 1e-12)
     factors = varies**-0.25 / np.sqrt(np.sum(np.sqrt(varies)) or 1.0)
-    if len(numbers) < 2:  # one level says nothing
-        numbers, shares, factors = numbers[:0], shares[:0], factors[:0]
     return np.full(len(numbers), j), numbers, shares, factors
 
 

@@ -104,32 +104,48 @@ def test_two_balanced_levels_are_a_standardised_column():
     assert_allclose(Z @ Z.T, np.outer(2 * codes - 1, 2 * codes - 1), rtol=1e-12)
 
 
-def test_rare_and_unseen_levels_are_the_mean():
+def test_levels_of_one_row_have_a_column_and_unseen_ones_are_the_mean():
     codes = np.append(np.tile([0.0, 1.0], 29), [2.0, 3.0])[:, None]
     table = table_of(codes, categorical=np.array([True]))
-    assert table.level.tolist() == [0, 1]  # the others have one row each
-    new = np.array([[2.0], [7.0], [np.nan]])
+    assert table.level.tolist() == [0, 1, 2, 3]
+    indicators = OneHotEncoder(sparse_output=False).fit_transform(codes)
+    assert_allclose(table.apply(codes)[:, 1:] / table.factor + table.share, indicators, atol=1e-14)
+    new = np.array([[4.0], [7.0], [np.nan]])
     assert_array_equal(table.apply(new), 0)
 
 
-def test_no_more_levels_than_the_limit_and_the_most_frequent_ones():
-    codes = np.repeat(np.arange(300.0), np.arange(300) % 7 + 2)[:, None]
-    table = table_of(codes, categorical=np.array([True]))
-    counts = np.bincount(codes[:, 0].astype(int))
-    assert len(table.level) == LIMITS.levels
-    others = np.setdiff1d(np.arange(300), table.level)
-    assert counts[table.level].min() >= counts[others].max()
+@pytest.mark.parametrize("n", [900, 1300])
+def test_no_more_levels_than_the_limit_and_the_most_frequent_ones(n):
+    counts = np.arange(n) % 7 + 2
+    codes = np.repeat(np.arange(float(n)), counts)[:, None]
+    few = (np.arange(len(codes)) % 3).astype(float)[:, None]
+    table = table_of(np.hstack([few, codes]), categorical=np.array([True, True]))
+    assert (table.feature == 0).sum() == 3  # as frequent as any
+    kept = table.level[table.feature == 1]
+    assert len(kept) == min(n, LIMITS.columns - 3)
+    others = np.setdiff1d(np.arange(n), kept)
+    assert not len(others) or counts[kept].min() >= counts[others].max()
+    Z = table.apply(np.hstack([few, codes]))
+    assert_array_equal(Z[np.isin(codes[:, 0], others), 5:], 0)
+    assert_allclose(
+        table.share, [np.mean((few, codes)[f][:, 0] == l) for f, l in zip(table.feature, table.level)]
+    )
+
+
+def test_weights_share_levels():
+    codes, weights = np.array([[0.0], [1.0], [1.0], [2.0]]), np.array([3.0, 1.0, 1.0, 5.0])
+    assert_allclose(table_of(codes, weights, categorical=np.array([True])).share, [0.3, 0.2, 0.5])
 
 
 def test_memory_does_not_grow_with_rows_times_levels():
-    """A matrix of 4,000 rows and 2,000 levels would take 64 MB."""
-    codes = np.random.RandomState(0).randint(0, 2000, (4000, 1)).astype(float)
+    """A matrix of 4,000 rows and 4,000 levels would take 128 MB; that of 1,000 levels takes 32 MB."""
+    codes = np.random.RandomState(0).permutation(4000)[:, None].astype(float)
     column = pd.DataFrame({"level": codes[:, 0].astype(int).astype(str)})
     tracemalloc.start()
     try:
         read_table(column, "from_dtype")
         table_of(codes, categorical=np.array([True])).apply(codes)
-        assert tracemalloc.get_traced_memory()[1] < 20e6
+        assert tracemalloc.get_traced_memory()[1] < 45e6
     finally:
         tracemalloc.stop()
 
