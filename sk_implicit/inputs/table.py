@@ -41,10 +41,18 @@ class LevelLimits:
     Attributes
     ----------
     columns : int
-        Most columns of levels in a table, those of the most frequent ones: 20,000 rows of them are 160 MB.
+        Most columns of levels in a table, those of the most frequent ones.
+    least_columns, entries : int
+        So many of them there may be whatever the number of rows, and more up to so many entries: 80 MB.
     """
 
     columns: int = 1000
+    least_columns: int = 200
+    entries: int = 10_000_000
+
+    def of_rows(self, n: int) -> int:
+        """Return the most columns of levels in a table of n rows."""
+        return min(self.columns, max(self.entries // n, self.least_columns))
 
 
 LIMITS = LevelLimits()
@@ -228,10 +236,11 @@ def _levels(X: np.ndarray, weights: np.ndarray, features: np.ndarray):
     """Return the columns of the most frequent levels, by feature: features, levels, shares, factors."""
     known = [X[~np.isnan(X[:, j]), j] for j in features]
     counted = [np.unique(codes[codes >= 0], return_counts=True) for codes in known]
-    if sum(len(numbers) for numbers, _ in counted) > LIMITS.columns:
+    most = LIMITS.of_rows(len(X))
+    if sum(len(numbers) for numbers, _ in counted) > most:
         counts = np.concatenate([count for _, count in counted])
         kept = np.zeros(len(counts), bool)
-        kept[np.argsort(-counts, kind="stable")[: LIMITS.columns]] = True
+        kept[np.argsort(-counts, kind="stable")[:most]] = True
         ends = np.cumsum([len(numbers) for numbers, _ in counted])[:-1]
         counted = [(numbers[k], None) for (numbers, _), k in zip(counted, np.split(kept, ends))]
     return [_indicators(X[:, j], weights, j, numbers) for j, (numbers, _) in zip(features, counted)]

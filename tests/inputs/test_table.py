@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit._estimator.columns import read_table
 from sk_implicit.inputs.rows import row_keys
-from sk_implicit.inputs.table import LIMITS, Table, rare_sizes
+from sk_implicit.inputs.table import LIMITS, LevelLimits, Table, rare_sizes
 
 rng = np.random.RandomState(0)
 X = rng.standard_normal((60, 3)) * [1, 5, 0.2] + [0, 3, -2]
@@ -130,6 +130,15 @@ def test_no_more_levels_than_the_limit_and_the_most_frequent_ones(n):
     assert_allclose(
         table.share, [np.mean((few, codes)[f][:, 0] == l) for f, l in zip(table.feature, table.level)]
     )
+
+
+def test_fewer_levels_where_there_are_many_rows():
+    assert [LIMITS.of_rows(n) for n in (1, 10_000, 20_000, 10**6)] == [1000, 1000, 500, 200]
+    codes = np.arange(300.0)[:, None]
+    few = LevelLimits(columns=250, least_columns=20, entries=300 * 40)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sk_implicit.inputs.table.LIMITS", few)
+        assert len(table_of(codes, categorical=np.array([True])).level) == 40
 
 
 def test_weights_share_levels():
