@@ -132,10 +132,20 @@ def test_no_more_levels_than_the_limit_and_the_most_frequent_ones(n):
     )
 
 
+@pytest.mark.parametrize("singles", [4, 5, 6, 10])
+def test_levels_of_one_row_have_none_where_most_rows_have_one_of_their_own(singles):
+    codes = np.append(np.arange(float(singles)), np.repeat(20.0, 10 - singles))[:, None]
+    other = np.repeat([0.0, 1.0], 5)[:, None]
+    table = table_of(np.hstack([codes, other]), categorical=np.array([True, True]))
+    kept = table.level[table.feature == 0].tolist()
+    assert kept == ([*range(singles), 20] if singles <= 5 else [])
+    assert table.level[table.feature == 1].tolist() == [0, 1]
+
+
 def test_fewer_levels_where_there_are_many_rows():
     assert [LIMITS.of_rows(n) for n in (1, 10_000, 20_000, 10**6)] == [1000, 1000, 500, 200]
-    codes = np.arange(300.0)[:, None]
-    few = LevelLimits(columns=250, least_columns=20, entries=300 * 40)
+    codes = np.repeat(np.arange(150.0), 2)[:, None]
+    few = LevelLimits(columns=120, least_columns=20, entries=300 * 40)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("sk_implicit.inputs.table.LIMITS", few)
         assert len(table_of(codes, categorical=np.array([True])).level) == 40
@@ -148,7 +158,7 @@ def test_weights_share_levels():
 
 def test_memory_does_not_grow_with_rows_times_levels():
     """A matrix of 4,000 rows and 4,000 levels would take 128 MB; that of 1,000 levels takes 32 MB."""
-    codes = np.random.RandomState(0).permutation(4000)[:, None].astype(float)
+    codes = np.random.RandomState(0).randint(0, 4000, (4000, 1)).astype(float)
     column = pd.DataFrame({"level": codes[:, 0].astype(int).astype(str)})
     tracemalloc.start()
     try:
