@@ -241,14 +241,15 @@ def _gaps(X, weights: np.ndarray, j: int):
 def _levels(X: np.ndarray, weights: np.ndarray, features: np.ndarray):
     """Return the columns of the most frequent levels, by feature: features, levels, shares, factors."""
     counted = [_counted_levels(X[:, j]) for j in features]
-    most = LIMITS.of_rows(len(X))
-    if sum(len(numbers) for numbers, _ in counted) > most:
+    most = LIMITS.of_rows(X.shape[0])
+    levels = [numbers for numbers, _ in counted]
+    if sum(len(numbers) for numbers in levels) > most:
         counts = np.concatenate([count for _, count in counted])
         kept = np.zeros(len(counts), bool)
         kept[np.argsort(-counts, kind="stable")[:most]] = True
-        ends = np.cumsum([len(numbers) for numbers, _ in counted])[:-1]
-        counted = [(numbers[k], None) for (numbers, _), k in zip(counted, np.split(kept, ends))]
-    return [_indicators(X[:, j], weights, j, numbers) for j, (numbers, _) in zip(features, counted)]
+        ends = np.cumsum([len(numbers) for numbers in levels])[:-1]
+        levels = [numbers[k] for numbers, k in zip(levels, np.split(kept, ends))]
+    return [_indicators(X[:, j], weights, j, numbers) for j, numbers in zip(features, levels)]
 
 
 def _counted_levels(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
