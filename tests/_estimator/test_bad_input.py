@@ -357,10 +357,11 @@ def test_an_automatic_learning_rate_is_not_said_to_be_the_remedy_of_itself(rate)
         fit(*wide(), solver="adam", max_iter=20, learning_rate=rate)
 
 
-def test_width_that_does_not_fit_in_memory_is_refused_before_anything_is_drawn():
+@pytest.mark.parametrize("width", [10**7, 10**200])
+def test_width_that_does_not_fit_in_memory_is_refused_before_anything_is_drawn(width):
     X, y = regression()
     with pytest.raises(MemoryError, match=r"width=.* takes at least .* GiB .* Use a smaller width"):
-        fit(X, y, width=10**7)
+        fit(X, y, width=width)
 
 
 def test_early_stopping_with_too_few_rows_names_the_numbers():

@@ -46,6 +46,15 @@ def test_eigenvalues_that_do_not_converge_are_the_best_there_are(monkeypatch):
         largest_eigenvalue(operator)
 
 
+@pytest.mark.parametrize("m", [5, 50, 200])
+def test_norms_are_proven_up_to_the_rounding_errors_that_the_proof_allows_for(m):
+    """Of a multiple of the identity, whose products have next to no rounding errors of their own."""
+    margin = 2 * (m + 4) * np.finfo(float).eps * 2 * m  # ‖B‖_F² and the trace of bound² I are m each
+    for bound in (1.0, 2.0**-60, 2.0**60):
+        assert norm_is_below(bound * np.sqrt(1 - 1.1 * margin) * np.eye(m), bound)
+        assert not norm_is_below(bound * np.sqrt(1 - 0.9 * margin) * np.eye(m), bound)
+
+
 @pytest.mark.parametrize("entry", [1e200, np.inf, np.nan])
 def test_nothing_is_proven_of_matrices_beyond_all_numbers(entry):
     B = np.diag([entry, 0.5])

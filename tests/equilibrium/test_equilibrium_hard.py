@@ -454,3 +454,24 @@ def test_safeguards_of_anderson_acceleration_are_needed_where_residuals_grow_fir
     assert result.converged
     assert solved(growth=np.inf).n_products > 1.5 * result.n_products  # follows steps that lead away
     assert not solved(restarts=10**9).converged  # mixes on for ever
+
+
+@pytest.mark.parametrize("solver", ["picard", "gauss_seidel", "anderson", "auto"])
+def test_a_budget_of_one_is_one_plain_step_whatever_memory_holds(solver, monkeypatch):
+    new = np.empty_like
+
+    def used(*args, **kwargs):
+        array = new(*args, **kwargs)
+        array.fill(77)
+        return array
+
+    monkeypatch.setattr(np, "empty_like", used)
+    rng = np.random.default_rng(0)
+    A, Phi = rng.standard_normal((30, 30)), rng.standard_normal((5, 30))
+    result = solve(A, Phi, gamma=0.4, solver=solver, max_iter=1)
+    assert_allclose(result.solution, np.maximum(Phi, 0), rtol=1e-6)
+
+
+def test_single_precision_is_for_matrices_with_room_in_it_once_they_are_scaled():
+    assert not EquilibriumOperator(np.array([[5e29]]), 10.0).fits_float32
+    assert EquilibriumOperator(np.array([[5e30]]), 0.1).fits_float32

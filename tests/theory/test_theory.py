@@ -106,6 +106,16 @@ def test_closest_pair_is_free_of_scale_and_of_integers(scale):
             assert closest_pair(kind(far_apart)).angle == pytest.approx(np.pi / 2)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_verdict_tells_a_narrow_network_from_parallel_inputs():
+    X = unit_rows(20, 3)
+    narrow = network(width=1, max_iter=2).fit(X, X[:, 0])  # 6 weights
+    assert "Probably the network is too narrow" in convergence_certificate(narrow, X, X[:, 0]).verdict
+    X[1] = X[0]
+    twins = network(width=60, max_iter=2).fit(X, X[:, 0])
+    assert "Probably two inputs are (nearly) parallel" in convergence_certificate(twins, X, X[:, 0]).verdict
+
+
 def test_closest_pair_of_one_row_and_of_a_zero_row():
     assert closest_pair(np.ones((1, 3))).angle == pytest.approx(np.pi / 2)
     assert closest_pair(np.zeros((1, 3))).angle == pytest.approx(np.pi / 2)
@@ -486,6 +496,11 @@ def test_asking_for_more_takes_more_width():
 def test_signs_need_many_dimensions():
     assert recommend_width(unit_rows(15, 20), init="bernoulli").width > 15
     assert recommend_width(unit_rows(15, 3), init="bernoulli").width is None  # 8 units, 15 rows
+
+
+def test_widths_are_tried_in_steps_of_an_eighth_of_a_doubling_but_of_one_at_least():
+    tried = recommend_width(unit_rows(8, 4), fraction=0.99, confidence=1.0, n_seeds=5, max_width=20).widths
+    assert tried == (8, 9, 10, 11, 12, 13, 14, 16, 17, 19, 20)
 
 
 def test_no_width_will_do():

@@ -287,3 +287,24 @@ def test_damping_follows_the_gain():
     assert settings.next_damping(0.1, 0.9, False, 2) == pytest.approx(0.05)
     assert settings.next_damping(settings.min_damping, 0.9, False, 4) == 0
     assert settings.next_damping(0.0, 0.1, False, 4) == settings.min_damping
+
+
+@pytest.mark.parametrize(
+    ("values", "taken"),
+    [
+        ([0.4, 0.24, 0.1], 2),  # the second gains less than half
+        ([0.4, 0.19, 0.09, 0.04, 0.01], 4),  # four at most
+        ([0.4, 0.19, 0.2, 0.01], 2),  # the third is worse
+        ([0.55, 0.1], 1),
+        ([1.1, 0.1], 0),
+    ],
+)
+def test_corrections_go_on_while_each_halves_the_objective(values, taken):
+    def point(value):
+        return SimpleNamespace(value=value, network=SimpleNamespace(theta=0.0))
+
+    trials = iter(point(value) for value in values)
+    goal = SimpleNamespace(evaluate=lambda theta, near: next(trials), admits=lambda trial: True)
+    model = SimpleNamespace(propose=lambda *_: (0.0, 0.0))
+    end = LevenbergMarquardt()._correct(goal, point(1.0), model, 1.0)
+    assert end.value == [1.0, *values][taken]

@@ -384,4 +384,7 @@ def test_automatic_step_of_gradient_descent_is_one_over_the_curvature():
     root = np.tile(np.sqrt(weights), 2)
     S = root[:, None] * joint_kernel(goal.tangent(goal.first)) * root
     state = run(goal, "gd", max_iter=1)
-    assert_allclose(state.history.step_size[1], 1 / (np.linalg.eigvalsh(S)[-1] + 0.3), rtol=1e-6)
+    largest = np.linalg.eigvalsh(S)[-1] + 0.3
+    assert_allclose(state.history.step_size[1], 1 / largest, rtol=1e-6)
+    first = training_solver("lbfgs").init(goal, goal.first).first_scale  # of a mean, not of a sum
+    assert_allclose(first, goal.total_weight / largest, rtol=1e-6)
