@@ -69,10 +69,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         with the exposure as ``sample_weight``) and y > 0 (amounts): the network's outputs are then logarithms
         of the predictions, over the targets' means. "absolute_error" estimates medians, "huber" means that
         outliers do not move (linear beyond 1.345 standard deviations of the noise), "quantile" quantiles, by
-        the pinball loss. The kinks of the first and the last are rounded off over a tenth of the noise.
+        the pinball loss. The kinks of the first and the last are rounded off, over 0.1 and 0.4 of the noise.
     quantile : float or array-like of shape (n_quantiles,), default=0.5
         With ``loss="quantile"``: the quantile to estimate, or several of one target in rising order. Of
-        several, ``predict`` returns one column each, which do not cross.
+        several, ``predict`` returns one column each, which do not cross. At infinite width, as many targets
+        as the quantile says are below predictions of rows left out: quantiles are moved there, by a constant,
+        or in proportion to the distance of the outermost ones.
     gamma : float, default=0.4
         Scale γ of the equilibrium's weights: how far the network looks beyond its first layer. Below
         0.5 a wide random network is certified to have one equilibrium for every input; the limit
@@ -430,6 +432,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
             loss=lambda target: loss.make(levels_of(self.loss, self.quantile, len(target.mean))),
             score=lambda Y, P, weights: explained(self.loss, Y, P, weights, self._levels),
             split=lambda Y, left_out, seed: hold_out(left_out, seed, self.validation_fraction),
+            spread=self.loss == "quantile" and not np.array_equal(self.quantile, 0.5),
         )
 
     def score(self, X, y, sample_weight=None) -> float:

@@ -276,3 +276,17 @@ def test_a_number_for_alpha_still_measures_the_noise(alpha):
         model = small(width, loss="absolute_error", alpha=alpha).fit(X, y)
         assert model.alpha_ == alpha and model.score(X, y) > 0.4
         assert not hasattr(model, "loo_score_")
+
+
+def test_intervals_cover_rows_of_either_noise():
+    """Of two sizes, told apart by a feature that moves nothing else."""
+    rng = np.random.RandomState(3)
+    X = rng.uniform(size=(2400, 4))
+    quiet = X[:, 3] < 0.5
+    y = 5 * np.sin(4 * X[:, 0]) + 3 * X[:, 1] + np.where(quiet, 0.5, 2.0) * rng.standard_normal(2400)
+    model = small(np.inf, loss="quantile", quantile=[0.05, 0.95]).fit(X[:400], y[:400])
+    low, high = model.predict(X[400:]).T
+    covered = (low < y[400:]) & (y[400:] < high)
+    assert abs(covered[quiet[400:]].mean() - 0.9) < 0.06
+    assert abs(covered[~quiet[400:]].mean() - 0.9) < 0.06
+    assert np.mean((high - low)[~quiet[400:]]) > 2 * np.mean((high - low)[quiet[400:]])

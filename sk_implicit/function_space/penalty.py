@@ -50,6 +50,8 @@ class Penalty:
         is known (not for classes).
     noise : (k,) array or None
         Robust standard deviation of the noise of each output, where the loss needs it.
+    calibration : (k,) array or None
+        By what predictions of quantiles are moved (see `Loss.calibration`).
     """
 
     relative: float
@@ -57,6 +59,7 @@ class Penalty:
     score: float | None = None
     in_range: np.ndarray | None = None
     noise: np.ndarray | None = None
+    calibration: np.ndarray | None = None
 
 
 def most_rows(loss: Loss, k: int) -> int:
@@ -93,7 +96,7 @@ def best_penalty(
     loss, wide = (loss, loss) if noise is None else loss.at_noise(noise)
     losses, residual = loss.evaluate(Y, F0)
     choice: LeaveOneOut
-    in_range = None
+    in_range, foretold = None, F0
     if loss.constant_curvature:
         choice = exact = leave_one_out(K, residual, weights, left_out)
         left, losses = choice.score, np.mean(residual**2, axis=1)
@@ -107,4 +110,5 @@ def best_penalty(
     unexplained = float(np.average(losses, weights=weights))
     score = 1 - left / unexplained if unexplained > 0 else 1.0
     relative = choice.alpha * loss.size / wide.size  # the same, beside a loss that is smaller by as much
-    return Penalty(relative, relative * scale, score, in_range, noise)
+    calibration = None if noise is None else loss.calibration(Y, foretold, weights)
+    return Penalty(relative, relative * scale, score, in_range, noise, calibration)

@@ -24,6 +24,9 @@ References
 .. [2] M. Fernandes, E. Guerre and E. Horta, "Smoothing quantile regressions", J. Bus. Econ. Stat. 39, 2021.
 .. [3] P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35, 1964.
 .. [4] C. Chen, "A finite smoothing algorithm for quantile regression", J. Comput. Graph. Stat. 16, 2007.
+.. [5] Y. Romano, E. Patterson and E. J. Candès, "Conformalized quantile regression", NeurIPS 2019.
+.. [6] D. Kivaranovic, K. D. Johnson and H. Leeb, "Adaptive, distribution-free prediction intervals for deep
+   networks", AISTATS 2020.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from typing import Self
 
 import numpy as np
 
+from .._numerics.quantiles import weighted_quantile
 from .losses import Curvature, Evaluation, Loss
 
 
@@ -46,6 +50,10 @@ class Pinball(Loss):
         τ of every output.
     width : (k,) array or float
         h of every output, on the network's scale.
+    several : bool
+        Whether the outputs are rising quantiles of one target, each less a constant.
+    counts : bool
+        Whether as many targets are to be below predictions as the quantile says, on rows left out.
     share, wide_share : float
         h over the standard deviation of the noise, for training and while a penalty is chosen: leave-one-out
         by one Newton step needs more rows that have a curvature.
@@ -55,15 +63,20 @@ class Pinball(Loss):
         Curvature of rows with |y − f| > h. With 0.05 there are twice as many steps.
     shrinking : float
         From a width to the next one, on the way to a narrow one.
+    least_distance : float
+        Distance of the outermost quantiles at least, over its median: where they all but meet says nothing.
     """
 
     quantile: np.ndarray
     width: np.ndarray | float = 1.0
+    several: bool = False
+    counts: bool = False
     share: float = 0.1
     wide_share: float = 0.5
     least_width: float = 1e-2
     far: float = 0.01
     shrinking: float = 8.0
+    least_distance: float = 0.1
 
     needs_noise = True
 
@@ -81,6 +94,27 @@ class Pinball(Loss):
             widths.append(replace(self, width=wider * self.width))
             wider *= self.shrinking
         return widths[::-1]
+
+    def calibration(self, Y: np.ndarray, F: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Return the quantile of the errors of rows left out, over the distance of the outermost quantiles.
+
+        Fits follow the rows that they know: of others, more lie beyond low and high quantiles [5]_. One
+        quantile is moved by what the errors' quantile is, several by a share of the distance between the
+        first and the last, which differs between rows [6]_.
+        """
+        if not self.counts:
+            return None
+        distance = np.ones((len(Y), 1))
+        if self.several:
+            distance = (F[:, [-1]] - F[:, [0]]) + (Y[0, 0] - Y[0, -1])
+            distance = np.maximum(distance, self.least_distance * np.median(np.maximum(distance, 0)) or 1.0)
+        return weighted_quantile((Y - F) / distance, weights, self.quantile)
+
+    def calibrated(self, F: np.ndarray, Y: np.ndarray, calibration: np.ndarray):
+        """Return outputs, (p, k) coefficients of them, that are moved, and a constant that is added, (k,)."""
+        if not self.several:
+            return F, calibration
+        return F + (F[:, [-1]] - F[:, [0]]) * calibration, (Y[0, 0] - Y[0, -1]) * calibration
 
     def of_output(self, c: int) -> Self:
         """Return the loss of one output."""

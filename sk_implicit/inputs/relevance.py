@@ -62,6 +62,9 @@ class RelevanceSettings:
         Bounds on u and t₀.
     encoded_share : float
         Size of a feature's encoded columns beside the feature itself, before anything is learnt.
+    spread_share : float
+        Weight of the spread's scales over the share of it that is foretold on rows left out, up to 1: of two
+        noises, one four times the other, a quarter is.
     largest_gamma : float
         The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
     """
@@ -77,6 +80,7 @@ class RelevanceSettings:
     noise_bounds: tuple[float, float] = (1e-6, 30.0)
     scale_bounds: tuple[float, float] = (-6.0, 4.0)
     encoded_share: float = 0.45
+    spread_share: float = 4.0
     largest_gamma: float = 1.2
 
 
@@ -87,7 +91,7 @@ _INDEPENDENT = ScalePrior()
 def choose_inputs(
     X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None,
     balanced: bool = False, left_out: LeavingOut | None = None, standardize: bool = False,
-    categorical: np.ndarray | None = None,
+    categorical: np.ndarray | None = None, spread: bool = False,
 ) -> InputScaling:  # fmt: skip
     """Return what the network is to see of X.
 
@@ -112,6 +116,8 @@ def choose_inputs(
         What leave-one-out would take away at a time, None for every row by itself.
     standardize, categorical
         As in `Table.of`.
+    spread : bool, default=False
+        Whether the network is to follow how far targets spread, too: see `following_spread`.
     """
     d = X.shape[1]
     table = Table.of(X, weights, standardize=standardize, categorical=categorical)
@@ -130,6 +136,8 @@ def choose_inputs(
         sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
         groups = np.append(groups, d + encoding.feature)
         columns = np.append(columns, SETTINGS.encoded_share * encoding.size)
+    if spread:
+        Y = np.unique(Y, axis=1)  # one target stands for all of its quantiles
     Y = TargetScaling.of(Y, weights, centre=bias).apply(Y, np.float64)[rows]
     sample = sample * columns
     options: dict[str, Any] = {
@@ -140,6 +148,9 @@ def choose_inputs(
     }
     Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
     factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
+    if spread:
+        learnt = factors, bias_factor
+        factors, bias_factor = following_spread(learnt, sample, Y, weights_of_sample, groups, **options)
     return InputScaling.of(
         X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding, table=table
     )
@@ -183,6 +194,45 @@ def likelihood_targets(
     residual = leave_one_out(K, pilot, weights, left_out).residual
     noisy = weights @ residual**2 > (1 - SETTINGS.noisy) * (weights @ pilot**2)
     return np.where(candidates & noisy, scores, Y)
+
+
+def following_spread(
+    learnt: tuple[np.ndarray, float], X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray,
+    *, gamma: float, bias: bool, left_out: LeavingOut | None, prior: ScalePrior,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Return factors that let the network see what moves the targets, and what their spread about it.
+
+    The spread has scales of its own: those learnt from the normal scores of the residuals' magnitudes when
+    rows are left out. Squares of both, each of the same size, are added, those of the spread by how well it
+    is foretold on rows left out.
+
+    Parameters
+    ----------
+    learnt : pair of (p,) array and float
+        The factors that were learnt from the targets.
+    X, Y, weights, groups, gamma, bias, left_out, prior
+        As in `learn_relevance`.
+    """
+    options: dict[str, Any] = {"gamma": gamma, "bias": bias, "left_out": left_out, "prior": prior}
+
+    def residual(factors: tuple[np.ndarray, float], Y: np.ndarray) -> np.ndarray:
+        """Return what rows left out leave of targets."""
+        inputs = np.hstack([X * factors[0], np.full((len(X), 1), factors[1])])
+        inputs /= power_of_two(largest_magnitude(inputs) or 1.0)
+        K = limit_kernel(inputs, gamma=min(gamma, SETTINGS.largest_gamma))
+        return leave_one_out(K, Y, weights, left_out).residual
+
+    centred = Y - np.average(Y, axis=0, weights=weights)
+    scores = normal_scores(np.abs(residual(learnt, centred)), weights)
+    if not scores.any():
+        return learnt
+    of_spread = learn_relevance(X, scores, weights, groups, **options)
+    left = np.sum(weights @ residual(of_spread, scores) ** 2) / np.sum(weights @ scores**2)
+    share = float(np.clip(SETTINGS.spread_share * (1 - left), 0, 1))
+    squares = [np.append(*factors) ** 2 for factors in (learnt, of_spread)]
+    first, second = (square * (weights @ (X**2 @ square[:-1])) ** -1 for square in squares)
+    both = np.sqrt(first + share * second)
+    return both[:-1], float(both[-1])
 
 
 def learn_relevance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,9 @@ class Targets(Protocol):
 
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return predictions on the user's scale, in the precision of ``F``."""
+
+    def shifted(self, shift: np.ndarray | float) -> Targets:
+        """Return the scaling that adds a constant to the network's outputs, (k,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,10 @@ class TargetScaling:
             scaled = np.where(Y > 0, np.maximum(scaled, float(limits.tiny)), scaled)
         return np.ascontiguousarray(scaled, dtype=dtype)
 
+    def shifted(self, shift: np.ndarray | float) -> TargetScaling:
+        """Return the scaling that adds a constant to the network's outputs, (k,)."""
+        return replace(self, mean=self.mean + shift * self.scale) if np.any(shift) else self
+
     @property
     def origin(self) -> np.ndarray:
         """The mean."""
@@ -170,6 +177,10 @@ class ClassScaling:
     def origin(self) -> np.ndarray:
         """The log-odds of the classes, or the logarithms of their shares."""
         return self.mean
+
+    def shifted(self, shift: np.ndarray | float) -> ClassScaling:
+        """Return the scaling itself: log-odds are not moved."""
+        return self
 
     def invert(self, F: np.ndarray) -> np.ndarray:
         """Return log-odds, or logarithms up to a common constant, in the precision of ``F``."""

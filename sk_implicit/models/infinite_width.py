@@ -33,12 +33,12 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     inputs = choose_inputs(
         rows.X, rows.Y, weights, gamma=settings.gamma, bias=settings.fit_intercept,
         relevance=settings.relevance, balanced=task.balanced, left_out=left_out,
-        standardize=settings.standardize, categorical=task.categorical,
+        standardize=settings.standardize, categorical=task.categorical, spread=task.spread,
     )  # fmt: skip
     target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
     X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
     solution = solve_limit(X, Y, weights, loss, gamma=settings.gamma, alpha=settings.alpha, left_out=left_out)
-    scales = Scales(inputs, target)
+    scales = Scales(inputs, target.shifted(solution.shift))
     if settings.clip is not None:
         in_range = solution.penalty.in_range
         scales = scales.limited(rows.X, rows.Y, settings.clip, in_range, settings.standardize)

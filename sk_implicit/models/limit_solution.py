@@ -31,6 +31,8 @@ class LimitSolution:
         The objective after each step, per unit of weight and term of the loss.
     ridge : RidgeFit or None
         The kernel ridge regression it is, where the loss is the squared error.
+    shift : (k,) array or float
+        What is added to predictions, on the network's scale.
     """
 
     dual: np.ndarray
@@ -38,6 +40,7 @@ class LimitSolution:
     penalty: Penalty
     losses: list[float]
     ridge: RidgeFit | None = None
+    shift: np.ndarray | float = 0.0
 
 
 def solve_limit(
@@ -74,7 +77,10 @@ def solve_limit(
     if not loss.constant_curvature:
         dual, losses = fit_newton(kernel, landmarks, Y, weights, loss, penalty.absolute)
         size = loss.size * loss.n_terms(Y.shape[1])
-        return LimitSolution(dual, landmarks, penalty, [value / size for value in losses])
+        shift = np.zeros(Y.shape[1])
+        if penalty.calibration is not None:
+            dual, shift = loss.calibrated(dual, Y, penalty.calibration)
+        return LimitSolution(dual, landmarks, penalty, [value / size for value in losses], shift=shift)
     ridge = fit_ridge(kernel, landmarks, Y, weights, penalty.absolute)
     squares = float(weights @ np.sum(ridge.residual**2, axis=1))
     value = 0.5 * (squares + penalty.absolute * ridge.squared_norm) / (weights.sum() * Y.shape[1])

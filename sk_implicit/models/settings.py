@@ -85,6 +85,8 @@ class Task:
         Whether the constant input is as large as the features together, instead of 1 (see `choose_inputs`).
     categorical : (d,) bool array or None
         Which columns are numbers of levels; None for none.
+    spread : bool
+        Whether the network is to follow how far targets spread, too (see `choose_inputs`).
     """
 
     scale_targets: Callable[[np.ndarray, np.ndarray], Targets]
@@ -93,6 +95,7 @@ class Task:
     split: Callable[[np.ndarray, LeavingOut, int], tuple[np.ndarray, np.ndarray]]
     balanced: bool = False
     categorical: np.ndarray | None = None
+    spread: bool = False
 
 
 class Listener(Protocol):

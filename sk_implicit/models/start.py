@@ -43,7 +43,7 @@ def new_start(rows: DistinctRows, task: Task, settings: Settings, rng: np.random
     inputs = choose_inputs(
         X, Y, rows.weights, gamma=settings.gamma, bias=settings.fit_intercept,
         relevance=settings.relevance, balanced=task.balanced, left_out=rows.left_out,
-        standardize=settings.standardize, categorical=task.categorical,
+        standardize=settings.standardize, categorical=task.categorical, spread=task.spread,
     )  # fmt: skip
     target = task.scale_targets(Y, rows.weights)
     start = draw_network(

@@ -158,6 +158,28 @@ def test_widths_follow_the_noise():
     assert_allclose([loss.width, wide.width], 2.69)
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_calibrated_quantiles_have_their_share_of_rows_below_them(several):
+    """The rows that they are calibrated on, whose noise differs; each output is less its own constant."""
+    rng = np.random.RandomState(0)
+    spread = rng.uniform(0.5, 2, (1000, 1))
+    y = 3 + spread * rng.standard_normal((1000, 1))
+    constants = np.array([-2.0, 0.5, 1.0])
+    levels = np.array([0.1, 0.5, 0.9]) if several else np.array([0.2, 0.2, 0.2])
+    Q = 3 + 0.5 * spread * [-1.28, 0.1, 1.28]  # too close to each other
+    loss = Pinball(levels, several=several, counts=True)
+    calibration = loss.calibration(y - constants, Q - constants, np.ones(1000))
+    F, shift = loss.calibrated(Q - constants, y - constants, calibration)
+    moved = F + shift + constants
+    assert_allclose(np.mean(y < moved, axis=0), levels, atol=2e-3)
+    if several:  # in proportion to the spread
+        assert_allclose(moved[:, 2] - moved[:, 0], 2.56 * spread[:, 0], rtol=0.15)
+    else:
+        assert_allclose(np.diff(moved - Q, axis=0), 0, atol=1e-12)
+    assert Pinball(levels).calibration(y - constants, Q, np.ones(1000)) is None
+    assert SquaredError().calibration(y, y, np.ones(1000)) is None
+
+
 def test_one_output_is_two_classes_of_a_softmax():
     logits = np.linspace(-5, 5, 7)[:, None]
     both = log_probabilities(np.hstack([0 * logits, logits]))

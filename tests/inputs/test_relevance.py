@@ -217,3 +217,17 @@ def test_whole_rows_are_one_observation_and_copies_are_many():
     np.testing.assert_allclose(learnt(1, 3, 1.0), learnt(1, 1, 1.0), rtol=1e-6)
     np.testing.assert_allclose(learnt(1, 3, 1 / 3), learnt(3, 1, 1.0), rtol=0.05)
     assert np.abs(learnt(1, 3, 1 / 3) / learnt(1, 3, 1.0) - 1).max() > 0.1
+
+
+@pytest.mark.parametrize("two", [True, False])
+def test_what_moves_the_spread_alone_is_seen_where_it_does(two):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((300, 3))
+    noise = np.where(X[:, 2] > 0, 1.5, 0.15) if two else 0.6
+    y = (np.sin(2 * X[:, 0]) + noise * rng.standard_normal(300))[:, None]
+    options = {"gamma": 0.4, "bias": True, "relevance": "linear"}
+    plain = choose_inputs(X, y, np.ones(300), **options).relevance
+    Y = np.hstack([y, y])  # quantiles of one target
+    seen = choose_inputs(X, Y, np.ones(300), **options, spread=True).relevance
+    assert (seen[2] > 2 * plain[2]) == two
+    assert seen[0] > seen[1]
