@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import platform
+import textwrap
 import time
 import warnings
 from datetime import date
@@ -89,6 +90,7 @@ def main():
         libraries = {info["internal_api"] for info in threadpool_info() if info["user_api"] == "blas"}
     medians = {name: np.median([one[name] for one in rounds]) for name in rounds[0]}
     ratio = np.median([one["certificate"] / (one["step"] + one["eigvalsh"]) for one in rounds])
+    wrapped = "\n".join(textwrap.fill(line, 100) for line in str(certificate).splitlines())
     text = f"""# Cost of a convergence certificate
 
 {X.shape[0]} × {X.shape[1]} data (MNIST, 0 and 1), width {WIDTH}, float64, {options.threads} thread(s) of \
@@ -105,7 +107,7 @@ Written by `certificate.py`; do not edit.
 The certificate costs {ratio:.2f} of the other two together.
 
 ```
-{certificate}
+{wrapped}
 ```
 """
     RESULTS.mkdir(exist_ok=True)
