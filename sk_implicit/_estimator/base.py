@@ -204,6 +204,8 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
 
     def _warn_mistaken(self, model: FittedModel, X) -> None:
         """Warn of entries that are so far from those of the fit that they are taken for mistakes."""
+        if model.scales.x_believed is None:
+            return
         mistaken = model.scales.inputs_to_predict.mistaken(X)
         if not mistaken.any():
             return
