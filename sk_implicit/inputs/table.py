@@ -6,11 +6,9 @@ is later. Sparse columns are divided, and stay where they are. Columns that are 
 rounding, are left alone, so that nothing changes for a user who did it.
 
 A gap is filled with the column's mean, and beside a column that has gaps stands an indicator of them. A
-column of levels (numbered 0, 1, …) becomes one column for each level, up to a number in all (`LevelLimits`).
-Other levels, those that were never seen and gaps where there were none are the mean, at which all of these
-columns are 0. A level of a single row has a column, too, unless most rows have a level of their own: that
-columns share a scale makes them random effects, whose size the other levels tell. With p the share of an
-indicator, its column is
+column of levels (numbered 0, 1, …) becomes one column for each level of several rows, up to a number in all
+(`LevelLimits`). Other levels, those that were never seen and gaps where there were none are the mean, at
+which all of these columns are 0. With p the share of an indicator, its column is
 
     √2 (1[…] − p) / (p (1 − p))^¼,
 
@@ -41,17 +39,16 @@ class LevelLimits:
 
     Attributes
     ----------
-    singles : float
-        Share of rows with a level of their own up to which such levels of a feature get a column. About as
-        often a new row has a level that was never seen (I. J. Good, Biometrika 40, 1953); where most rows
-        do, such columns would set those of the fit apart from new ones.
+    rows : int
+        Rows that a level needs. With columns for single rows, tables gain more than they lose in the mean,
+        but some lose a lot (docs/benchmarks/README.md).
     columns : int
         Most columns of levels in a table, those of the most frequent ones.
     least_columns, entries : int
         So many of them there may be whatever the number of rows, and more up to so many entries: 80 MB.
     """
 
-    singles: float = 0.5
+    rows: int = 2
     columns: int = 1000
     least_columns: int = 200
     entries: int = 10_000_000
@@ -255,8 +252,8 @@ def _levels(X: np.ndarray, weights: np.ndarray, features: np.ndarray):
 def _counted_levels(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the levels of a feature that may get a column, and their numbers of rows."""
     numbers, counts = np.unique(codes[codes >= 0], return_counts=True)
-    least = 1 if np.count_nonzero(counts == 1) <= LIMITS.singles * len(codes) else 2
-    return numbers[counts >= least], counts[counts >= least]
+    enough = counts >= LIMITS.rows
+    return numbers[enough], counts[enough]
 
 
 def _indicators(codes: np.ndarray, weights: np.ndarray, j: int, numbers: np.ndarray):
