@@ -11,7 +11,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.labels import has_labels, indicators
+from ._estimator.batches import is_first, validated_batch
+from ._estimator.labels import checked_classes, codes_of, has_labels, indicators
 from ._estimator.validate import all_or_nothing, hold_out, validate_groups, validate_weights, validated_table
 from .function_space.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError, log_probabilities
 from .inputs.targets import ClassScaling, Targets, TargetScaling
@@ -331,13 +332,80 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self._fit(X, Y, weights, counts, watch, validate_groups(groups, weights))
         return self
 
-    def _classes(self, y, counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
+        """Learn a batch of rows, and keep what earlier calls have learnt of others.
+
+        The first call measures scales and the shares of the classes, draws the network and chooses the
+        penalty: it should have some hundreds of rows that are like those to come. Every call then takes one
+        pass through its rows, in minibatches of at most 2000 rows times outputs, each learnt by Gauss-Newton
+        steps against what the rows so far say of the weights. Where a minibatch is foretold worse than chance
+        allows, the past is discounted: the network follows a drift. No row is kept, and the result does not
+        depend on the order of rows within a call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Classes, or an indicator matrix of labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that there will be; needed in the first call, and not for labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights: 2 counts as the same row twice, 0 as its absence.
+
+        Returns
+        -------
+        self : ImplicitReLUClassifier
+            The estimator. ``n_iter_`` counts minibatches; ``loss_`` and ``loss_curve_`` are the mean losses
+            of each call's rows before they were learnt; there is no ``history_`` and no
+            ``equilibrium_residual_``. ``fit`` begins anew.
+
+        Raises
+        ------
+        ValueError
+            With ``width=numpy.inf``, ``early_stopping=True`` or ``class_weight="balanced"``; after ``fit``;
+            if the first call has no ``classes``, or rows of one class only; or if y has a class that is not
+            among them.
+        """
+        first = is_first(self)
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit does not know how frequent classes will be; got class_weight='balanced'. Use "
+                "sample_weight, or a dict of weights."
+            )
+        multilabel = has_labels(y)
+        X, y = validated_batch(self, X, y, first=first, multi_output=multilabel)
+        counts = validate_weights(sample_weight, X)
+        if multilabel:
+            known, Y, weights = self._labels(y, counts)
+        else:
+            known = checked_classes(classes, None if first else self.classes_)
+            known, Y, weights = self._classes(y, counts, known, at_least=2 if first else 1)
+        if first:
+            self.classes_, self._fitted_loss, self.multilabel_ = known, self.loss, multilabel
+        elif multilabel != self.multilabel_ or len(known) != len(self.classes_):
+            now, before = ("labels" if several else "classes" for several in (multilabel, self.multilabel_))
+            raise ValueError(
+                f"y has {len(known)} {now}, and had {len(self.classes_)} {before} in the first call of "
+                "partial_fit. Use the same targets, or a new estimator."
+            )
+        self._learn(X, Y if self._fitted_loss == "log_loss" else 2 * Y - 1, weights)
+        return self
+
+    def _classes(
+        self, y, counts, classes=None, at_least: int = 2
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the classes, their indicators (one column for two of them), and the rows' weights."""
         check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        if classes is None:
+            classes, codes = np.unique(y, return_inverse=True)
+        else:
+            codes = codes_of(y, classes)
         weights = counts * self._class_weights(classes, codes, counts)[codes]
         present = np.unique(codes[weights > 0])
-        if len(present) < 2:
+        if len(present) < at_least:
             raise ValueError(
                 f"{type(self).__name__} needs rows of at least 2 classes with a positive weight; got "
                 f"{len(present)} class(es): {classes[present]}."

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
+from ._estimator.batches import is_first, validated_batch
 from ._estimator.posterior import check_posterior, covariance, samples
 from ._estimator.regression import (
     LOSSES,
@@ -421,6 +422,59 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = self.loss in LOSSES and LOSSES[self.loss].least is not None
         return tags
+
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None) -> Self:
+        """Learn a batch of rows, and keep what earlier calls have learnt of others.
+
+        The first call measures scales, relevance and encoding, draws the network and chooses the penalty: it
+        should have some hundreds of rows that are like those to come. Every call then takes one pass through
+        its rows, in minibatches of at most 2000 rows times outputs, each learnt by Gauss-Newton steps against
+        what the rows so far say of the weights. Where a minibatch is foretold worse than chance allows, the
+        past is discounted: the network follows a drift. No row is kept, and the result does not depend on the
+        order of rows within a call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights: 2 counts as the same row twice, 0 as its absence.
+
+        Returns
+        -------
+        self : ImplicitReLURegressor
+            The estimator. ``n_iter_`` counts minibatches; ``loss_`` and ``loss_curve_`` are the mean losses
+            of each call's rows before they were learnt (half the mean squared error of the scaled targets);
+            there is no ``history_`` and no ``equilibrium_residual_``. ``fit`` begins anew.
+
+        Raises
+        ------
+        ValueError
+            With ``width=numpy.inf``, ``early_stopping=True``, ``uncertainty=True``, or a loss without a
+            curvature (absolute error, Huber, quantiles); after ``fit``; or if y has another number of columns
+            than in the first call.
+        """
+        first = is_first(self)
+        X, y = validated_batch(self, X, y, first=first, multi_output=True, y_numeric=True)
+        weights = validate_weights(sample_weight, X)
+        Y = y.reshape(len(y), -1).astype(np.float64)
+        check_targets(self.loss, Y, weights)
+        if first:
+            check_bounds(self.clip)
+            self._flat_y, self.n_outputs_ = y.ndim == 1, Y.shape[1]
+            self._fitted_loss = self.loss
+            self._levels = levels_of(self.loss, self.quantile, Y.shape[1]).copy()
+        elif Y.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y has {Y.shape[1]} columns, and had {self.n_outputs_} in the first call of partial_fit. "
+                "Use the same targets, or a new estimator."
+            )
+        self._learn(X, Y, weights)
+        return self
 
     def _task(self) -> Task:
         """Return what a regressor adds to a fit."""

@@ -11,6 +11,8 @@ _VALIDATION = {"validation_scores_", "best_validation_score_"}
 _START = {f"{name}_init_" for name in "AWUV"}
 # What the limit has none of: weights, and what is known of steps.
 _NOT_OF_THE_LIMIT = {f"{name}_" for name in "AWUV"} | _START | _VALIDATION
+# What is known of the steps of a fit to rows that stay.
+_STEPS = {"history_", "equilibrium_residual_"} | _VALIDATION
 _NOT_OF_THE_LIMIT |= {"history_", "contraction_", "equilibrium_residual_"}
 _OF_THE_LIMIT = {"X_fit_", "dual_coef_"}
 
@@ -37,6 +39,10 @@ def reason_of_absence(name: str, attributes: Mapping[str, Any]) -> str | None:
         return (
             f"it was fitted with a finite width ({width}), and predictions are made from its weights (A_, "
             "W_, U_, V_). Fit it with width=numpy.inf"
+        )
+    if name in _STEPS and "_stream" in attributes:
+        return (
+            "it was fitted by partial_fit, which takes a step for each batch of rows. Use loss_curve_, or fit"
         )
     if name in _VALIDATION:
         return "it was fitted without early stopping. Fit it with early_stopping=True"

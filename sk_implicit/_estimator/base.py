@@ -29,6 +29,7 @@ from ..models import (
     fit_limit,
     fit_network,
     fitted_model,
+    learn_batch,
     predictions,
 )
 from ..network import INITS, OUTPUT_INITS
@@ -41,7 +42,7 @@ from .validate import NameAmong, check_limit, check_width, drop_weightless, vali
 from .warn import warn
 
 # Attributes that hold records or sparse arrays, which are saved as plain values.
-_RECORDS = ("_training", "_posterior", "_inputs", "_targets", "X_fit_")
+_RECORDS = ("_training", "_stream", "_posterior", "_inputs", "_targets", "X_fit_")
 # Where the HTML representation links to.
 _DOCUMENTATION = "https://sk-implicit.readthedocs.io/en/stable"
 
@@ -162,6 +163,19 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
         if fitted.warning is not None:
             warn(fitted.warning, ConvergenceWarning)
         watch.ends_fit(fitted)
+
+    @one_pool()
+    def _learn(self, X, Y: np.ndarray, weights: np.ndarray) -> None:
+        """Learn validated rows of a stream (as in `_fit`), and publish what comes of it."""
+        settings = self._settings()
+        task = replace(self._task(), categorical=categorical_mask(self.categories_))
+        check_width(settings.width, X.shape[0])
+        rows = distinct_rows(*drop_weightless(X, Y, weights, weights, None), levels=task.categorical)
+        previous = dict(vars(self)) if "_stream" in vars(self) else None
+        rng = check_random_state(self.random_state if previous is None else 0)
+        fitted = learn_batch(rows, task, settings, rng=rng, previous=previous)
+        self._forget()
+        self._publish(fitted)
 
     def _warn_without_effect(self, settings: Settings) -> None:
         """Warn of what was asked of steps, where there are none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 
 def has_labels(y) -> bool:
@@ -35,3 +35,41 @@ def indicators(y) -> np.ndarray:
             "sklearn.multioutput.MultiOutputClassifier; for one class a row, a y of one dimension."
         )
     return Y.astype(np.float64)
+
+
+def checked_classes(classes, known: np.ndarray | None) -> np.ndarray:
+    """Return the classes of a stream, sorted: those that are known, or those given in the first call.
+
+    Raises
+    ------
+    ValueError
+        If there are none, fewer than two, or others than are known.
+    """
+    if classes is None:
+        if known is None:
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: all classes that there will be, of "
+                "which the first rows may lack some."
+            )
+        return known
+    given = unique_labels(classes)
+    if known is not None and not np.array_equal(given, known):
+        raise ValueError(
+            f"classes={given} is not the same as in the first call of partial_fit, {known}. Leave it out "
+            "after the first call, or use a new estimator."
+        )
+    if len(given) < 2:
+        raise ValueError(f"classes must name at least 2 classes; got {given}.")
+    return given
+
+
+def codes_of(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the number of each row's class among sorted ones, (n,), or refuse a class that is not there."""
+    found = np.unique(y)
+    unknown = found[~np.isin(found, classes)]
+    if len(unknown):
+        raise ValueError(
+            f"y has classes that partial_fit was not told of in its first call: {unknown}; expected some of "
+            f"{classes}. Use a new estimator with all classes."
+        )
+    return np.searchsorted(classes, y)

@@ -19,13 +19,14 @@ from ..inputs.encoding import PiecewiseLinear
 from ..inputs.scaling import InputScaling
 from ..inputs.table import Table
 from ..inputs.targets import ClassScaling, TargetScaling
-from ..models import FitState
+from ..models import FitState, Stream
 from ..network import Network, Shape
 from ..training import History, TrainingState, TrainingStatus
 from ..training.adam import AdamState
 from ..training.gradient_descent import GDState
 from ..training.lbfgs import LBFGSState
 from ..training.lm import LMState
+from ..training.recursive import Information
 
 # Key of a record's tag, and the tag of sparse arrays.
 _CLASS, _CSR = "class", "csr"
@@ -48,6 +49,8 @@ _RECORDS: dict[str, type] = {
     "gd": GDState,
     "adam": AdamState,
     "lbfgs": LBFGSState,
+    "stream": Stream,
+    "information": Information,
 }
 _TAGS = {cls: tag for tag, cls in _RECORDS.items()}
 # What 0.1 wrote before there were tags, for one release.

@@ -26,7 +26,7 @@ MOST_TIMES_ROWS = 10.0
 _RANGE = {4: (1e-30, 1e30), 8: (1e-200, 1e100)}
 
 # What scikit-learn's checks are told of X: gaps are NaN.
-_OF_ROWS: dict[str, Any] = {
+OF_ROWS: dict[str, Any] = {
     "accept_sparse": "csr",
     "dtype": [np.float64, np.float32],
     "ensure_all_finite": "allow-nan",
@@ -180,10 +180,10 @@ def validated_table(estimator, X, y, **options):
     """
     table, categories = read_table(X, estimator.categorical_features, _levels_to_keep(estimator, X))
     if table is X:
-        X, y = validate_data(estimator, X, y, **_OF_ROWS, **options)
+        X, y = validate_data(estimator, X, y, **OF_ROWS, **options)
     else:
         validate_data(estimator, X, skip_check_array=True)  # names, and how many there are
-        X, y = check_X_y(table, y, **_OF_ROWS, **options)
+        X, y = check_X_y(table, y, **OF_ROWS, **options)
     estimator.categories_ = categories or [[] for _ in range(X.shape[1])]
     return X, y
 
@@ -203,10 +203,10 @@ def validated_rows(estimator, X, dtype: np.dtype):
     if any(categories):
         validate_data(estimator, X, reset=False, skip_check_array=True)
         X, _ = read_table(X, estimator.categorical_features, categories)
-        return check_array(X, **_OF_ROWS).astype(dtype, copy=False)
+        return check_array(X, **OF_ROWS).astype(dtype, copy=False)
     X, _ = read_table(X, None)
     with np.errstate(over="ignore", invalid="ignore"):  # sums of large numbers, and rounding them
-        X = validate_data(estimator, X, reset=False, **_OF_ROWS)
+        X = validate_data(estimator, X, reset=False, **OF_ROWS)
         rounded = X.astype(dtype, copy=False)
     if rounded is not X and np.isinf(rounded.data if issparse(X) else rounded).any():
         largest = float(np.nanmax(np.abs(X.data if issparse(X) else X)))

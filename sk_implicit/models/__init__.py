@@ -9,6 +9,7 @@ from .protocol import FittedModel, Outputs, predictions
 from .scales import Scales
 from .settings import Listener, Settings, Task
 from .state import FitState, Fitted
+from .stream import Stream, learn_batch
 
 __all__ = [
     "FitState",
@@ -20,9 +21,11 @@ __all__ = [
     "Outputs",
     "Scales",
     "Settings",
+    "Stream",
     "Task",
     "fit_limit",
     "fit_network",
     "fitted_model",
+    "learn_batch",
     "predictions",
 ]

@@ -64,7 +64,7 @@ def fit_network(
         rows, held_out = rows.take(kept), rows.take(left)
     fit = continued(previous, rows, settings) if previous else new_start(rows, task, settings, rng)
     fit, objective = penalised(replace(fit, split_seed=seed), rows, task, settings)
-    untrained = _untrained(fit, rows, task, settings)
+    untrained = untrained_model(fit, rows, task, settings)
     of_solver = SimpleNamespace(learning_rate=settings.learning_rate, batch_size=settings.batch_size, rng=rng)
     state = train(
         objective,
@@ -87,7 +87,7 @@ def fit_network(
         return fitted.but(UNCERTAINTY_INTERRUPTED if settings.uncertainty else INTERRUPTED_AFTER)
 
 
-def _untrained(fit: FitState, rows: DistinctRows, task: Task, settings: Settings) -> NetworkModel:
+def untrained_model(fit: FitState, rows: DistinctRows, task: Task, settings: Settings) -> NetworkModel:
     """Return the model before the first step."""
     scales = Scales(fit.inputs, fit.target)
     if settings.clip is not None:

@@ -85,6 +85,28 @@ class Scales:
             believed = limits_of_inputs(X, counts, LIMITS.believed)
         return replace(self, x_limits=x_limits, y_limits=y_limits, x_believed=believed)
 
+    def widened(self, X, Y: np.ndarray, clip: bool | str | tuple[float, float] | None) -> Scales:
+        """Return limits within which further training rows are as well; bounds that were given stay.
+
+        Parameters
+        ----------
+        X, Y, clip
+            As in `limited`; None for a task without limits.
+        """
+        if self.x_limits is None or self.y_limits is None or isinstance(clip, tuple | list):
+            return self
+        counts = np.isfinite(self.inputs.units()[1])
+        ranges = LIMITS.kept if np.isfinite(self.y_limits).all() else LIMITS.followed
+        believed = self.x_believed
+        if believed is not None:
+            believed = _united(believed, limits_of_inputs(X, counts, LIMITS.believed))
+        return replace(
+            self,
+            x_limits=_united(self.x_limits, limits_of_inputs(X, counts, ranges)),
+            y_limits=_united(self.y_limits, np.array([Y.min(axis=0), Y.max(axis=0)])),
+            x_believed=believed,
+        )
+
     @property
     def inputs_to_predict(self) -> InputScaling:
         """What predictions are made from: the inputs within their limits."""
@@ -130,3 +152,9 @@ class Scales:
             target = TargetScaling(attributes["y_mean_"], attributes["y_scale_"])
         limits = (attributes.get(name) for name in ("x_limits_", "y_limits_", "x_believed_"))
         return cls(attributes["_inputs"], target, *limits)
+
+
+def _united(limits: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return limits that both are within, (2, d); none where there were none."""
+    both = [np.minimum(limits[0], others[0]), np.maximum(limits[1], others[1])]
+    return np.where(np.isfinite(limits), both, limits)
