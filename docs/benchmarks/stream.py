@@ -146,6 +146,8 @@ def summary() -> str:
     ]
     for stream in STREAMS:
         part = frame[frame.stream == stream]
+        if part.empty:
+            continue
         lines += [f"## {stream}", ""]
         heads = [f"R² after {batch}" for batch in REPORTED]
         lines += ["| model | " + " | ".join(heads) + " | prequential R² | seconds |", "|---|" + "--:|" * 8]
