@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.batches import is_first, validated_batch
+from ._estimator.batches import is_first, learns_batches, validated_batch
 from ._estimator.labels import checked_classes, codes_of, has_labels, indicators
 from ._estimator.validate import all_or_nothing, hold_out, validate_groups, validate_weights, validated_table
 from .function_space.losses import BinaryCrossEntropy, CrossEntropy, Loss, SquaredError, log_probabilities
@@ -332,6 +333,7 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self._fit(X, Y, weights, counts, watch, validate_groups(groups, weights))
         return self
 
+    @available_if(learns_batches)
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
@@ -351,7 +353,8 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
             Classes, or an indicator matrix of labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes that there will be; needed in the first call, and not for labels.
+            All classes that there will be; needed in the first call (after ``fit``, None means those of the
+            fit), and not for labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights: 2 counts as the same row twice, 0 as its absence.
 
@@ -360,14 +363,16 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         self : ImplicitReLUClassifier
             The estimator. ``n_iter_`` counts minibatches; ``loss_`` and ``loss_curve_`` are the mean losses
             of each call's rows before they were learnt; there is no ``history_`` and no
-            ``equilibrium_residual_``. ``fit`` begins anew.
+            ``equilibrium_residual_``. ``fit`` begins
+            anew, and so does ``partial_fit`` after ``fit``.
 
         Raises
         ------
         ValueError
-            With ``width=numpy.inf``, ``early_stopping=True`` or ``class_weight="balanced"``; after ``fit``;
-            if the first call has no ``classes``, or rows of one class only; or if y has a class that is not
-            among them.
+            With ``early_stopping=True`` or ``class_weight="balanced"``; if the first call has
+            no ``classes``, or rows of one class only; or if y has a class that is not among them.
+        AttributeError
+            With ``width=numpy.inf``: there is no such method then.
         """
         first = is_first(self)
         if self.class_weight == "balanced":
@@ -381,7 +386,10 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         if multilabel:
             known, Y, weights = self._labels(y, counts)
         else:
-            known = checked_classes(classes, None if first else self.classes_)
+            fitted = (
+                None if first and (classes is not None or self._multilabel) else vars(self).get("classes_")
+            )
+            known = checked_classes(classes, fitted)
             known, Y, weights = self._classes(y, counts, known, at_least=2 if first else 1)
         if first:
             self.classes_, self._fitted_loss, self.multilabel_ = known, self.loss, multilabel

@@ -9,10 +9,11 @@ import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from ._estimator.base import BaseImplicitReLU
-from ._estimator.batches import is_first, validated_batch
+from ._estimator.batches import is_first, learns_batches, validated_batch
 from ._estimator.posterior import check_posterior, covariance, samples
 from ._estimator.regression import (
     LOSSES,
@@ -423,6 +424,7 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         tags.target_tags.positive_only = self.loss in LOSSES and LOSSES[self.loss].least is not None
         return tags
 
+    @available_if(learns_batches)
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None) -> Self:
@@ -449,14 +451,17 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         self : ImplicitReLURegressor
             The estimator. ``n_iter_`` counts minibatches; ``loss_`` and ``loss_curve_`` are the mean losses
             of each call's rows before they were learnt (half the mean squared error of the scaled targets);
-            there is no ``history_`` and no ``equilibrium_residual_``. ``fit`` begins anew.
+            there is no ``history_`` and no ``equilibrium_residual_``. ``fit`` begins
+            anew, and so does ``partial_fit`` after ``fit``.
 
         Raises
         ------
         ValueError
-            With ``width=numpy.inf``, ``early_stopping=True``, ``uncertainty=True``, or a loss without a
-            curvature (absolute error, Huber, quantiles); after ``fit``; or if y has another number of columns
-            than in the first call.
+            With ``early_stopping=True`` or ``uncertainty=True``, or if y has another number of
+            columns than in the first call.
+        AttributeError
+            With ``width=numpy.inf`` or a loss without a curvature (absolute error, Huber, quantiles): there
+            is no such method then.
         """
         first = is_first(self)
         X, y = validated_batch(self, X, y, first=first, multi_output=True, y_numeric=True)

@@ -337,7 +337,7 @@ def test_counts_and_amounts(loss):
     assert np.all(model.predict(X) > 0)
 
 
-def test_fit_begins_anew():
+def test_fit_begins_anew_and_so_does_a_stream_after_it():
     X, y = rows(200)
     model = regressor(20, max_iter=3, tol=1e-1).partial_fit(X, y)
     assert "_stream" in vars(model)
@@ -346,8 +346,11 @@ def test_fit_begins_anew():
     fitted = clone(model).fit(X, y)
     assert_array_equal(model.fit(X, y).predict(X), fitted.predict(X))
     assert "_stream" not in vars(model) and model.history_
-    with pytest.raises(ValueError, match="goes on from what partial_fit began"):
-        model.partial_fit(X, y)
+    assert_array_equal(model.partial_fit(X, y).predict(X), clone(model).partial_fit(X, y).predict(X))
+    names = np.where(y > 0, "a", "b")
+    classifier = ImplicitReLUClassifier(20, max_iter=3, tol=1e-1, random_state=0).fit(X, names)
+    begun = clone(classifier).partial_fit(X, names, classes=["a", "b"])
+    assert_array_equal(classifier.partial_fit(X, names).predict_proba(X), begun.predict_proba(X))
 
 
 def test_a_call_that_fails_leaves_no_trace():
@@ -364,13 +367,21 @@ def test_a_call_that_fails_leaves_no_trace():
 def test_what_cannot_be_is_refused():
     X, y = rows(60)
     for parameters, words in (
-        ({"width": np.inf}, "width=inf has none"),
         ({"early_stopping": True}, "holds none out"),
         ({"uncertainty": True}, "keeps no training rows"),
-        ({"loss": "absolute_error"}, "loss='absolute_error' has none"),
     ):
         with pytest.raises(ValueError, match=words):
             regressor(**parameters).partial_fit(X, y)
+    for parameters in (
+        {"width": np.inf},
+        {"loss": "absolute_error"},
+        {"loss": "huber"},
+        {"loss": "quantile"},
+    ):
+        assert not hasattr(regressor(**parameters), "partial_fit")
+    with pytest.raises(AttributeError) as refused:
+        ImplicitReLUClassifier(np.inf).partial_fit(X, y)
+    assert "Use a finite width" in str(refused.value.__cause__)
     model = regressor(20).partial_fit(X, y)
     with pytest.raises(ValueError, match="the loss of its first call, 'squared_error'"):
         clone(model).partial_fit(X, y).set_params(loss="poisson").partial_fit(X, y)
