@@ -475,3 +475,38 @@ def test_a_budget_of_one_is_one_plain_step_whatever_memory_holds(solver, monkeyp
 def test_single_precision_is_for_matrices_with_room_in_it_once_they_are_scaled():
     assert not EquilibriumOperator(np.array([[5e29]]), 10.0).fits_float32
     assert EquilibriumOperator(np.array([[5e30]]), 0.1).fits_float32
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_line_search_takes_the_first_length_that_lowers_the_residual_enough(masked):
+    rng = np.random.default_rng(3)
+    solver, rows = NewtonKrylov(), 200
+    z, g, w, delta = (rng.standard_normal((rows, 4)) * size for size in (1, 1, 3, 2))
+    mask = (rng.random((rows, 4)) < 0.5) if masked else None
+
+    def residual(i, t):
+        at = g[i] + t * w[i]
+        image = np.maximum(at, 0) if mask is None else np.where(mask[i], at, 0)
+        return np.linalg.norm(image - z[i] - t * delta[i])
+
+    step = np.array([residual(i, 0.0) for i in range(rows)])
+    lengths = 0.5 ** np.arange(solver.halvings)
+    expected = [
+        next((t for t in lengths if residual(i, t) <= (1 - solver.decrease * t) * step[i]), 1.0)
+        for i in range(rows)
+    ]
+    assert_allclose(solver._line_search(mask, z, g, delta, w, step), expected)
+    assert len(set(expected)) > 3
+
+
+def test_gmres_keeps_what_a_cycle_without_convergence_has_found():
+    rng = np.random.default_rng(5)
+    M = np.eye(20) + 0.4 / np.sqrt(20) * rng.standard_normal((20, 20))
+    right = rng.standard_normal((3, 20))
+
+    def left(cycles):
+        X = solve_rows(lambda V, rows: V @ M.T, right, tol=1e-12, restart=4, cycles=cycles)
+        return np.linalg.norm(right - X @ M.T, axis=1)
+
+    assert (left(1) < 0.1 * np.linalg.norm(right, axis=1)).all()
+    assert (left(4) < 1e-2 * left(1)).all()

@@ -308,3 +308,5 @@ def test_corrections_go_on_while_each_halves_the_objective(values, taken):
     model = SimpleNamespace(propose=lambda *_: (0.0, 0.0))
     end = LevenbergMarquardt()._correct(goal, point(1.0), model, 1.0)
     assert end.value == [1.0, *values][taken]
+    goal.admits, goal.evaluate = (lambda trial: False), (lambda theta, near: point(0.1))
+    assert LevenbergMarquardt()._correct(goal, end, model, 1.0) is end
