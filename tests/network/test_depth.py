@@ -399,7 +399,9 @@ def test_layers_that_overflow_are_refused_or_warned_of():
     X, y = regression()
     with pytest.raises(ValueError, match=r"gamma=1e\+60 is too large for depth=9.*smaller depth"):
         regressor(depth=9, gamma=1e60).fit(X, y)
-    model = regressor(depth=9, gamma=1e5, relevance=None, alpha=1.0, output_init="gaussian").fit(X, y)
+    model = regressor(depth=9, gamma=1e5, relevance=None, alpha=1.0, output_init="gaussian", clip=False).fit(
+        X, y
+    )
     X = np.array(X)
     X[3] *= 1e290
     with pytest.warns(ConvergenceWarning, match="The last of 9 layers overflows for 1 rows"):
