@@ -191,8 +191,9 @@ class ImplicitReLUClassifier(ClassifierMixin, BaseImplicitReLU):
         The loss after each step.
     history_ : dict of lists of length n_iter_ + 1
         ``loss``, ``squared_error`` (of the probabilities: the Brier score), ``contraction``
-        (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and ``validation_score`` (early stopping only), the start
-        included.
+        (‖γ/√m A‖₂ to 0.2 %), ``step_size``, ``validation_score`` (early stopping only) and ``n_rows``, the
+        distinct rows that a step was measured on: beyond 4,000 the first steps of "lm" are taken on
+        samples. The start is included.
     alpha_ : float
         The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
     loo_score_ : float

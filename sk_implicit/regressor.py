@@ -237,8 +237,9 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
     history_ : dict of lists of length n_iter_ + 1
         ``loss``, ``squared_error`` (the mean square of the loss's derivatives: of y − p for "poisson", of
         y/p − 1 for "gamma", of errors that are cut where "huber" and the pinball loss are linear),
-        ``contraction`` (‖γ/√m A‖₂ to 0.2 %), ``step_size`` and ``validation_score`` (early stopping only),
-        the start included.
+        ``contraction`` (‖γ/√m A‖₂ to 0.2 %), ``step_size``, ``validation_score`` (early stopping only) and
+        ``n_rows``, the distinct rows that a step was measured on: beyond 4,000 the first steps of "lm" are
+        taken on samples. The start is included.
     alpha_ : float
         The penalty in use, relative to the mean of the tangent kernel's diagonal at the start.
     loo_score_ : float

@@ -19,7 +19,7 @@ from ..training import (
     Progress,
     message,
     nothing_found,
-    train,
+    train_on_samples,
 )
 from .network_model import NetworkModel
 from .scales import Scales
@@ -66,9 +66,9 @@ def fit_network(
     fit, objective = penalised(replace(fit, split_seed=seed), rows, task, settings)
     untrained = untrained_model(fit, rows, task, settings)
     of_solver = SimpleNamespace(learning_rate=settings.learning_rate, batch_size=settings.batch_size, rng=rng)
-    state = train(
+    state = train_on_samples(
         objective,
-        _Announced(SOLVERS[settings.solver](of_solver), listener),
+        lambda: _Announced(SOLVERS[settings.solver](of_solver), listener),
         max_iter=settings.max_iter,
         tol=settings.tol,
         n_iter_no_change=settings.n_iter_no_change,

@@ -15,6 +15,7 @@ from .messages import (
     nothing_found,
 )
 from .objective import Objective
+from .samples import train_on_samples
 from .records import History, Progress, TrainingState, TrainingStatus
 
 # Adding a solver: its file, and its line here. A factory is given the estimator's settings.
@@ -40,4 +41,5 @@ __all__ = [
     "message",
     "nothing_found",
     "train",
+    "train_on_samples",
 ]

@@ -71,6 +71,7 @@ class Adam:
 
     monotone = False
     progress = 1.0
+    by_samples = False
 
     def __init__(
         self, learning_rate, batch_size, rng: np.random.RandomState, settings: AdamSettings = DEFAULT

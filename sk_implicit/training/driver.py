@@ -44,10 +44,13 @@ class Solver(Protocol):
     progress : float
         What a step is expected to achieve, in units of ``tol``: a step that forms and factorises the
         tangent kernel costs as much as some fifty gradients.
+    by_samples : bool
+        Whether large tables are begun on samples of their rows (see `training.samples`).
     """
 
     monotone: bool
     progress: float
+    by_samples: bool
 
     def init(self, objective: Objective, point: Point) -> object:
         """Return the solver's state before the first step: plain values and arrays."""
@@ -80,6 +83,7 @@ def train(
     validate: Callable | None = None,
     monitor: Monitor | None = None,
     previous: TrainingState | None = None,
+    resampled: bool = False,
 ) -> TrainingState:
     """Run a solver until it converges, stops early, or has used its steps.
 
@@ -103,6 +107,9 @@ def train(
         Called with a `Progress` after each step; returning True stops training.
     previous : TrainingState or None
         Where to continue from.
+    resampled : bool
+        Whether the rows are others of the same table: the best weights are scored anew, and what the solver
+        remembers stays.
 
     Returns
     -------
@@ -110,7 +117,7 @@ def train(
         Weights, history and status. A KeyboardInterrupt ends training with the status
         INTERRUPTED; the step it fell into is dropped.
     """
-    state, point = _begin(objective, validate, previous)
+    state, point = _begin(objective, validate, previous, resampled)
     try:
         if state.solver_state is None:
             state.solver_state = solver.init(objective, point)
@@ -127,7 +134,7 @@ def train(
 
 
 def _begin(
-    objective: Objective, validate: Callable | None, previous: TrainingState | None
+    objective: Objective, validate: Callable | None, previous: TrainingState | None, resampled: bool
 ) -> tuple[TrainingState, Point]:
     """Return the state before the next step, and its point."""
     if previous is not None:
@@ -135,7 +142,7 @@ def _begin(
             # the way on is from the best weights, with nothing remembered
             previous.theta, previous.solver_state, previous.n_no_change = previous.best_theta, None, 0
         point = objective.evaluate(previous.theta)
-        _rescore(previous, objective, point, validate)
+        _rescore(previous, objective, point, validate, resampled)
         return previous, point
     point = objective.first
     state = TrainingState(
@@ -194,7 +201,9 @@ def _score(point: Point, validate) -> float:
     return -point.value if validate is None else validate(point.network)
 
 
-def _rescore(state: TrainingState, objective: Objective, point: Point, validate) -> None:
+def _rescore(
+    state: TrainingState, objective: Objective, point: Point, validate, resampled: bool
+) -> None:
     """Score the best weights of earlier fits anew, where rows, targets or the kind of score have changed."""
     scores = state.history.validation_score
     if validate is not None:
@@ -203,10 +212,11 @@ def _rescore(state: TrainingState, objective: Objective, point: Point, validate)
             scores[-1] = _score(point, validate)
     best = point if state.best_theta is state.theta else objective.evaluate(state.best_theta)
     score = _score(best, validate)
-    if not abs(score - state.best_score) <= _DEFAULT.same * abs(score):
+    if resampled or not abs(score - state.best_score) <= _DEFAULT.same * abs(score):
         state.best_score, state.best_loss, state.n_no_change = score, best.value, 0
         state.best_squared_error = best.squared_error
-        state.solver_state = None  # what it remembers is of the earlier problem
+        if not resampled:
+            state.solver_state = None  # what it remembers is of the earlier problem
         state.equilibrium_residual = float(best.result.residual.max())
 
 
@@ -219,6 +229,8 @@ def _record(
     history.squared_error.append(point.squared_error)
     history.contraction.append(point.contraction)
     history.step_size.append(step_size)
+    # as many for each step of a fit whose record is older than this number
+    history.n_rows += [len(point.residual)] * (len(history.loss) - len(history.n_rows))
     if validate is not None or history.validation_score:  # one for each step, once there are any
         history.validation_score.append(score if validate is not None else np.nan)
     improved = score > state.best_score + margin

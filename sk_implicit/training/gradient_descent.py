@@ -64,6 +64,7 @@ class GradientDescent:
 
     monotone = False
     progress = 1.0
+    by_samples = False
 
     def __init__(self, learning_rate="auto"):
         self.learning_rate = learning_rate

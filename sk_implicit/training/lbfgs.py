@@ -68,6 +68,7 @@ class LBFGS:
 
     monotone = True
     progress = 1.0
+    by_samples = False
 
     def __init__(self, settings: LBFGSSettings = _DEFAULT):
         self.settings = settings

@@ -230,6 +230,7 @@ class LevenbergMarquardt:
 
     monotone = True
     progress = 400.0
+    by_samples = True
 
     def __init__(self, settings: LMSettings = _DEFAULT):
         self.settings = settings

@@ -207,6 +207,16 @@ class Objective:
             other.explained = penalty.score
         return other
 
+    def sample(self, rows: np.ndarray) -> Objective:
+        """Return the objective on some of the rows, its start solved for from that of all."""
+        near = self.first.layers.Z[rows]
+        other = copy(self)
+        other.X, other.Y = self.X[rows], self.Y[rows]
+        other.weights, other.left_out = self.weights[rows], self.left_out[rows]
+        other.total_weight = self.total_weight * float(other.weights.sum() / self.weights.sum())
+        other.begin(near)
+        return other
+
     @property
     def first(self) -> Point:
         """The start, evaluated again if it was let go of."""

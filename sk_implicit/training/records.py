@@ -40,6 +40,8 @@ class History:
         Damping μ ("lm"), learning rate ("gd", "adam") or length along the line ("lbfgs").
     validation_score : list of float
         Score on the held-out rows, with early stopping only.
+    n_rows : list of int
+        Distinct rows that it was measured on: large tables begin with samples (`training.samples`).
     """
 
     loss: list[float] = field(default_factory=list)
@@ -47,6 +49,7 @@ class History:
     contraction: list[float] = field(default_factory=list)
     step_size: list[float] = field(default_factory=list)
     validation_score: list[float] = field(default_factory=list)
+    n_rows: list[int] = field(default_factory=list)
 
     def copied(self) -> History:
         """Return a history of its own."""
