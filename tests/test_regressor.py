@@ -322,13 +322,13 @@ def test_a_start_is_as_accurate_as_predictions_have_to_be():
 @pytest.mark.parametrize("alpha", ["loo", 0.1])
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_the_leave_one_out_error_says_when_enough_is_learnt(alpha, warm_start, monkeypatch):
-    objectives, train = [], finite_width.train
+    objectives, train = [], finite_width.train_on_samples
 
     def recorded(objective, *args, **options):
         objectives.append(objective)
         return train(objective, *args, **options)
 
-    monkeypatch.setattr(finite_width, "train", recorded)
+    monkeypatch.setattr(finite_width, "train_on_samples", recorded)
     X, y = regression()
     model = ImplicitReLURegressor(width=40, alpha=alpha, max_iter=1, warm_start=warm_start, random_state=0)
     model.fit(X, y).fit(X, y)

@@ -15,8 +15,8 @@ from .messages import (
     nothing_found,
 )
 from .objective import Objective
-from .samples import train_on_samples
 from .records import History, Progress, TrainingState, TrainingStatus
+from .samples import train_on_samples
 
 # Adding a solver: its file, and its line here. A factory is given the estimator's settings.
 SOLVERS: dict[str, Callable[..., Solver]] = {

@@ -201,9 +201,7 @@ def _score(point: Point, validate) -> float:
     return -point.value if validate is None else validate(point.network)
 
 
-def _rescore(
-    state: TrainingState, objective: Objective, point: Point, validate, resampled: bool
-) -> None:
+def _rescore(state: TrainingState, objective: Objective, point: Point, validate, resampled: bool) -> None:
     """Score the best weights of earlier fits anew, where rows, targets or the kind of score have changed."""
     scores = state.history.validation_score
     if validate is not None:

@@ -4,7 +4,7 @@ Up to some thousand rows a step is solved exactly, with a damping of A and W alo
 Beyond, steps are solved by iteration, to a few digits, and the first of them decide by chance which features
 the network learns. So the first steps are taken on a random sample that can be solved exactly, those that
 follow on larger ones, and the last on all rows, from the weights that the sample before has led to. The
-penalty a is that of all rows throughout: it stands for the variance of the noise, whatever the number of rows.
+penalty a is that of all rows throughout: it stands for the noise's variance, however many rows there are.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ENDED = (TrainingStatus.STOPPED, TrainingStatus.INTERRUPTED)
 
 
 def sample_sizes(n: int, growth: Growth = _DEFAULT) -> list[int]:
-    """Return the sizes of the samples before all n rows, evenly spaced; none where n rows are solved exactly."""
+    """Return the sizes of the samples before all n rows; none where n rows are solved exactly."""
     largest = tangent_system.LIMITS.factored_rows
     if n <= largest:
         return []
@@ -80,11 +80,11 @@ def train_on_samples(
     growth : Growth
         How samples grow.
     """
-    n, resampled = len(objective.weights), False
+    n, taken, resampled = len(objective.weights), 0, False
     if previous is None and solver().by_samples:
         order = np.random.RandomState(0).permutation(n)
         for size in sample_sizes(n, growth):
-            steps = int(growth.share * max_iter) - (previous.history.n_iter if previous else 0)
+            steps = int(growth.share * max_iter) - taken
             if steps <= 0:
                 break
             try:
@@ -97,11 +97,10 @@ def train_on_samples(
                 if previous is None:
                     raise
                 previous.status = TrainingStatus.INTERRUPTED
-            resampled = True
+            taken, resampled = previous.history.n_iter, True
             if previous.status in _ENDED:
                 return previous
-    if resampled:
-        max_iter -= previous.history.n_iter
     return train(
-        objective, solver(), max_iter=max_iter, tol=tol, previous=previous, resampled=resampled, **options
-    )
+        objective, solver(), max_iter=max_iter - taken, tol=tol, previous=previous, resampled=resampled,
+        **options,
+    )  # fmt: skip

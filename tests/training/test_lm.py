@@ -171,8 +171,8 @@ def test_float32_serves_where_the_penalty_hides_rounding_errors(
         seen.append(objective.Y.dtype)
         return _train(objective, *args, **kwargs)
 
-    _train = finite_width.train
-    monkeypatch.setattr(finite_width, "train", train)
+    _train = finite_width.train_on_samples
+    monkeypatch.setattr(finite_width, "train_on_samples", train)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, 2))
     y = X @ [1.0, 2.0] + noise * rng.standard_normal(n)
