@@ -27,6 +27,7 @@ import warnings
 from collections.abc import Callable
 from datetime import date
 from functools import cache
+from importlib.metadata import version
 
 import loss_datasets
 import numpy as np
@@ -162,7 +163,14 @@ def constant(kind: str, y: np.ndarray, n: int) -> np.ndarray:
 
 
 def version_of(model: str) -> str:
-    return model_version("Implicit" if model.startswith("Implicit") else model)
+    """Return the version that a result belongs to; for ours, of the source itself."""
+    if model.startswith("Implicit"):
+        return model_version("Implicit")
+    return (
+        model_version(model)
+        if model in ("LightGBM", "CatBoost")
+        else f"scikit-learn {version('scikit-learn')}"
+    )
 
 
 def run(name: str, model: str, fold: int) -> dict:
@@ -192,10 +200,10 @@ def read() -> pd.DataFrame:
     return pd.read_csv(PATH) if PATH.exists() else pd.DataFrame(columns=COLUMNS)
 
 
-def compute(kinds: tuple[str, ...]) -> None:
+def compute(names: list[str]) -> None:
     """Compute what is missing, one table after the other, recording each fold as it ends."""
     done = set(read()[[*KEY, "version"]].itertuples(index=False, name=None))
-    for name in loss_datasets.names(kinds):
+    for name in names:
         for model in FACTORIES[loss_datasets.TABLES[name].kind]:
             for fold in range(N_FOLDS):
                 if (name, model, fold, version_of(model)) in done:
@@ -270,10 +278,11 @@ def main() -> None:
     """Run what is missing, then write and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", choices=loss_datasets.KINDS, default=loss_datasets.KINDS)
+    parser.add_argument("--datasets", nargs="+", choices=loss_datasets.names(), help="some tables only")
     parser.add_argument("--summary-only", action="store_true", help="compute nothing")
     options = parser.parse_args()
     if not options.summary_only:
-        compute(tuple(options.kinds))
+        compute(options.datasets or loss_datasets.names(tuple(options.kinds)))
     text = summary()
     PATH.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
