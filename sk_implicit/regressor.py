@@ -207,7 +207,8 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         The constant that is appended to every row; 0 with ``fit_intercept=False``.
     y_mean_, y_scale_ : ndarray of shape (n_outputs_,)
         Centre and scale of the targets; with a log link 0 and their means, with the losses of medians and
-        quantiles those, and robust deviations.
+        quantiles those, and robust deviations. The scale of a target that is constant, but for rounding, is
+        0: it is predicted as it is, with a standard deviation of 0.
     y_limits_, x_limits_ : ndarray of shape (2, n_outputs_) and (2, n_features_in_)
         Least and largest prediction of each output, and least and largest value that a feature counts as in
         predictions; infinite where ``clip`` leaves them free.
@@ -619,10 +620,12 @@ class ImplicitReLURegressor(MultiOutputMixin, RegressorMixin, BaseImplicitReLU):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, in the precision the network was trained in.
+            Predictions, in the precision the network was trained in; in float64 where float32 does not hold
+            the digits of the targets (1.7e9 ± 60).
         std : ndarray of the shape of y
             Standard deviation of a new observation at each row, on the targets' scale, the noise of
-            the observation included; with ``return_std=True`` only.
+            the observation included; with ``return_std=True`` only. Infinite after a fit to a single row, 0
+            for a target that was constant.
         cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
             Covariance of new observations, in float64; with ``return_cov=True`` only. Its diagonal is std².
             Outputs are independent of each other. ``clip`` bounds neither of them, only y.

@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy.sparse import csr_array, issparse
 
-from ..function_space.penalty import Penalty
+from ..function_space.penalty import Optimism, Penalty
 from ..inputs.encoding import PiecewiseLinear
 from ..inputs.scaling import InputScaling
 from ..inputs.table import Table
@@ -42,6 +42,7 @@ _RECORDS: dict[str, type] = {
     "classes": ClassScaling,
     "network": Network,
     "penalty": Penalty,
+    "optimism": Optimism,
     "training": TrainingState,
     "history": History,
     "status": TrainingStatus,

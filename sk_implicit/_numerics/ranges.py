@@ -61,3 +61,18 @@ def centred(
         relative -= mean
         relative[..., X.min(axis=0) == X.max(axis=0)] = 0
     return Centred(relative, unit, mean, np.sqrt(np.average(relative**2, axis=0, weights=weights)))
+
+
+# Rounding errors of sums of weights, relative: ties stay ties when all weights are multiplied.
+_TIE = 1e-9
+
+
+def typical_weight(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted median of values, as a rule the weights themselves.
+
+    That is the weight of the row that has half of all weight in rows no heavier: a few heavy ones, or many of
+    next to no weight, do not move it.
+    """
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, (1 - _TIE) * 0.5 * below[-1])])

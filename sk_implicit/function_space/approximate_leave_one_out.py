@@ -273,7 +273,8 @@ def approximate_leave_one_out(
     ):
         best += direction
     predictions = fits[best].predictions if best in fits else F0
-    return ApproximateLeaveOneOut(*refined_minimum(grid, curve, best), curve, predictions)
+    alpha, least_loss = refined_minimum(grid, curve, best)
+    return ApproximateLeaveOneOut(alpha, least_loss, curve, alpha * GRID[best] / grid[best], predictions)
 
 
 def kept_in_range(

@@ -9,10 +9,18 @@ new row: they are left out together. With the ridge fit's residual e and hat mat
 one small system for each group. A single row may lose part of its weight only: weight u_i of w_i changes its
 residual to e_i / (1 − u_i h_i/w_i).
 
+Rows of next to no weight say next to nothing, and nothing may depend on whether they are there: they are in
+no sample, set no limits, and the number of observations is the effective one [2]_,
+
+    N = (Σ v)² / Σ v²,        v: the weight of an observation,
+
+n where all weights are equal.
+
 References
 ----------
 .. [1] R. D. Cook and S. Weisberg, "Residuals and influence in regression", Chapman and Hall 1982, section
    3.6 (deletion of several cases).
+.. [2] L. Kish, "Survey sampling", Wiley 1965, section 11.7.
 """
 
 from __future__ import annotations
@@ -20,6 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from .._numerics.blocks import sample_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +42,49 @@ class LeavingOut:
         u: how much of its weight a row loses. In a group of several, it is all of it.
     groups : (n,) int array or None
         Rows of equal number are left out together; None for each by itself.
+    units : (n,) array or None
+        v: the weight of one of the equal observations that a row stands for; None for u.
+    counted : (n,) bool array or None
+        Rows of more than next to no weight; None for all.
     """
 
     weights: np.ndarray
     groups: np.ndarray | None = None
+    units: np.ndarray | None = None
+    counted: np.ndarray | None = None
 
     def __getitem__(self, rows: np.ndarray) -> LeavingOut:
         """Return that of some of the rows."""
-        return LeavingOut(self.weights[rows], None if self.groups is None else self.groups[rows])
+        others = (self.groups, self.units, self.counted)
+        return LeavingOut(self.weights[rows], *(None if part is None else part[rows] for part in others))
+
+    def observations(self, weights: np.ndarray) -> float:
+        """Return the effective number of observations N, for the rows' weights."""
+        return self._effective(weights / self.weights)
+
+    def effective_rows(self) -> int:
+        """Return the effective number of rows, however many observations each stands for."""
+        return round(self._effective(np.ones(len(self.weights))))
+
+    def mean_weight(self, weights: np.ndarray) -> float:
+        """Return the weight that an observation has in the mean, Σ w over their number."""
+        return float(weights.sum()) / self._effective(np.ones(len(self.weights)))
+
+    def _effective(self, times: np.ndarray) -> float:
+        units = self.weights if self.units is None else self.units
+        units = units / units.max()
+        return float((times @ units) ** 2 / (times @ units**2))
+
+    def measured(self) -> np.ndarray:
+        """Return the numbers of the rows that count, sorted."""
+        return np.arange(len(self.weights)) if self.counted is None else np.flatnonzero(self.counted)
+
+    def sample(self, most: int) -> np.ndarray:
+        """Return all rows; where there are more than ``most``, a fixed random sample of those that count."""
+        if len(self.weights) <= most:
+            return np.arange(len(self.weights))
+        measured = self.measured()
+        return measured[sample_rows(len(measured), most)]
 
     def numbers(self) -> np.ndarray:
         """Return for every row the number of its group, from 0 without a gap, (n,)."""

@@ -17,11 +17,11 @@ s² and σ² maximise the leave-one-out predictive density,
 
     Σ_i w_i log N(e_i⁻; 0, s² v_i⁻ + σ²),      σ² ≥ s² a/w̄,
 
-w̄ the mean weight, where s² has a closed form for a given ratio σ²/s², that of a mean square of 1 for the
-residuals over their standard deviations. The noise is what the penalty stands for, or more where a penalty
-close to 0 interpolates. A row of weight 2 counts exactly as the same row given twice. The network that
-predicts need not be at the optimum of its linearisation: what its residuals are beyond those of the ridge
-regression is added to e⁻.
+w̄ the mean weight of an observation, where s² has a closed form for a given ratio σ²/s², that of a mean
+square of 1 for the residuals over their standard deviations. The noise is what the penalty stands for, or
+more where a penalty close to 0 interpolates. A row of weight 2 counts exactly as the same row given twice.
+The network that predicts need not be at the optimum of its linearisation: what its residuals are beyond
+those of the ridge regression is added to e⁻.
 
 On landmarks, the part of the prior variance that they do not span is added to v. A row that is a landmark
 itself goes on spanning the fit when it is left out, so that s² and σ² are measured on the others.
@@ -122,11 +122,12 @@ class LeftOut(NamedTuple):
 
 
 class LeftOutRows(NamedTuple):
-    """Training rows: weights w, what each loses when it is left out, u, and which are landmarks."""
+    """Training rows: weights w, what is left out at a time, which are landmarks, and `Penalty.optimism`."""
 
     weights: np.ndarray
     left_out: LeavingOut
     landmarks: np.ndarray
+    optimism: float = 1.0
 
 
 def leave_out(
@@ -180,12 +181,12 @@ def leave_out(
             unexplained = np.eye(len(group)) - covariance / shift[group]
         without = without_group(unexplained, np.column_stack([fit.residual[group, c], covariance]))
         residual[group], variance[group] = without[:, 0], np.maximum(without[:, 1:].diagonal(), 0.0)
-    residual, variance = residual + excess, variance + unspanned
+    residual, variance = np.sqrt(rows.optimism) * residual + excess, variance + unspanned
     return LeftOut(residual[counted], variance[counted], weights[counted])
 
 
 def calibrate(left_out: LeftOut, least: float) -> tuple[float, float]:
-    """Return s² and σ² of the largest leave-one-out predictive density.
+    """Return s² and σ² of the largest leave-one-out predictive density; of a single row, σ² is infinite.
 
     Parameters
     ----------
@@ -194,6 +195,8 @@ def calibrate(left_out: LeftOut, least: float) -> tuple[float, float]:
     least : float
         The least ratio σ²/s².
     """
+    if len(left_out.weights) == 1:  # says nothing of others
+        return 0.0, np.inf
     squares, weights = left_out.residual**2, left_out.weights
     if not squares.any():
         return 0.0, 0.0
@@ -226,9 +229,9 @@ def draws(covariance: np.ndarray, n_samples: int, rng: np.random.RandomState) ->
     return samples
 
 
-def calibrated(systems: Sequence[RidgeSystem], left_out: Sequence[LeftOut], weights: np.ndarray) -> Posterior:
+def calibrated(systems: Sequence[RidgeSystem], left_out: Sequence[LeftOut], mean_weight: float) -> Posterior:
     """Return the posterior of outputs whose rows were left out; one system for all of them, or one each."""
-    penalties = [system.penalty / float(weights.mean()) for system in systems]
+    penalties = [system.penalty / mean_weight for system in systems]
     penalties *= len(left_out) // len(systems)  # one for all outputs, or one for each
     scales = np.array([calibrate(one, least) for one, least in zip(left_out, penalties)])
     return Posterior(tuple(systems), scales[:, 0], scales[:, 1])

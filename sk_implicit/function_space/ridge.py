@@ -34,6 +34,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from .._numerics.blocks import numbered_blocks, sample_rows
+from .leaving_out import LeavingOut
 from .precondition import raise_diagonal
 
 
@@ -147,9 +148,11 @@ class RidgeFit:
     shift: np.ndarray | None = None
 
 
-def choose_landmarks(n: int) -> np.ndarray:
-    """Return the rows that span the fit: all of them, or a fixed random sample, sorted."""
-    return np.arange(n) if n <= LIMITS.exact_rows else sample_rows(n, LIMITS.n_landmarks)
+def choose_landmarks(n: int, left_out: LeavingOut | None = None) -> np.ndarray:
+    """Return the rows that span the fit: all, or a fixed random sample of those that count, sorted."""
+    if n <= LIMITS.exact_rows:
+        return np.arange(n)
+    return sample_rows(n, LIMITS.n_landmarks) if left_out is None else left_out.sample(LIMITS.n_landmarks)
 
 
 def fit_ridge(

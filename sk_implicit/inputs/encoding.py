@@ -23,6 +23,7 @@ from scipy.sparse import issparse
 
 from .._numerics.blocks import sample_rows
 from .._numerics.ranges import centred
+from ..function_space.leaving_out import LeavingOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ class PiecewiseLinear:
     size: np.ndarray
 
     @classmethod
-    def of(cls, X, weights: np.ndarray, n_features: int | None = None) -> PiecewiseLinear | None:
+    def of(
+        cls, X, weights: np.ndarray, n_features: int | None = None, left_out: LeavingOut | None = None
+    ) -> PiecewiseLinear | None:
         """Place the knots at weighted quantiles; None where no feature has enough distinct values.
 
         Parameters
@@ -91,11 +94,14 @@ class PiecewiseLinear:
             Positive sample weights.
         n_features : int or None
             The first so many columns may be encoded, all of them by default.
+        left_out : LeavingOut or None
+            What a row is an observation of; None for each of one.
         """
         if X.shape[1] > LIMITS.features:
             return None
         rows = sample_rows(X.shape[0], LIMITS.measured_rows)
         numbers = np.finfo(X.dtype)
+        n_rows = len(rows) if left_out is None else left_out[rows].effective_rows()
         X, weights = dense(X[rows]).astype(np.float64), weights[rows]
         distributions = {}
         for j, column in enumerate(X.T[:n_features]):
@@ -108,7 +114,7 @@ class PiecewiseLinear:
         most = LIMITS.columns // max(len(distributions), 1)
         if not distributions or most < LIMITS.least_intervals:
             return None
-        enough = max(len(X) // LIMITS.rows_per_interval, LIMITS.least_intervals)
+        enough = max(n_rows // LIMITS.rows_per_interval, LIMITS.least_intervals)
         intervals = min(LIMITS.intervals, most, enough)
         levels = np.arange(1, intervals) / intervals
         knots = {}

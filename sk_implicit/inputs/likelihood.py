@@ -3,7 +3,7 @@ r"""The marginal likelihood that scales are learnt by: that of a Gaussian proces
 With inputs x̃ = [x ∘ e^t, b e^{t₀}], Σw = N observations (a row of weight w is w equal rows), noise variance
 v relative to the kernel and the amplitude a profiled out, its negative log is, up to a constant,
 
-    ½ log |S| + ½ (N − n) log v + ½ N log a,      S = K + v W⁻¹,      a = yᵀ S⁻¹ y / N,
+    ½ log |S| + ½ Σ log w + ½ (N − n) log v + ½ N log a,      S = K + v W⁻¹,      a = yᵀ S⁻¹ y / N,
 
 minimised over u, t₀ and log v, where t = C^½ u, with the prior u_j ~ N(0, τ²), that is ½ Σ u_j²/τ² added
 [1]_.
@@ -30,6 +30,8 @@ References
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
@@ -58,14 +60,16 @@ class Likelihood:
 
     def __init__(
         self, X, Y, weights, groups, gamma: float, prior: ScalePrior, n_penalised: int,
-        together: LeavingOut | None = None,
+        left_out: LeavingOut | None = None,
     ):  # fmt: skip
         self.X, self.Y, self.weights, self.gamma = X, Y, weights, gamma
         self.groups, self.prior, self.n_penalised = groups, prior, n_penalised
         self.total = float(weights.sum())
+        self.of_weights = 0.5 * Y.shape[1] * float(np.log(weights).sum())
+        self.left_out = LeavingOut(weights) if left_out is None else left_out
         self.same = None
-        if together is not None and together.several():
-            numbers = together.numbers()
+        if self.left_out.several():
+            numbers = self.left_out.numbers()
             self.same = numbers[:, None] == numbers
         self.n_noises = 1 if self.same is None else 2
         self.unit_diagonal = float(np.average(limit_diagonal(X, gamma=gamma), weights=weights))
@@ -95,7 +99,7 @@ class Likelihood:
         c = inverse @ self.Y
         amplitudes = np.einsum("nk,nk->k", self.Y, c) / self.total
         value = k * (np.log(factor.diagonal()).sum() + 0.5 * (self.total - n) * np.log(noise))
-        value += 0.5 * self.total * np.log(amplitudes).sum()
+        value += 0.5 * self.total * np.log(amplitudes).sum() + self.of_weights
         # −2 ∂value/∂K
         G = (c / amplitudes) @ c.T - k * inverse
         gradient = np.empty_like(parameters)
@@ -111,15 +115,37 @@ class Likelihood:
         return value / self.total, gradient / self.total
 
 
+class Angles(NamedTuple):
+    """What derivatives by scales are made of; see the module's head.
+
+    Attributes
+    ----------
+    N : (n, p) array
+        Unit rows.
+    M, B : (n, n) arrays
+        K + B ρ, and −∂K/∂ρ at fixed norms.
+    """
+
+    N: np.ndarray
+    M: np.ndarray
+    B: np.ndarray
+
+    @classmethod
+    def of(cls, X: np.ndarray, kernel: KernelDerivatives) -> Angles:
+        """Measure rows X and the kernel between them."""
+        norms = np.linalg.norm(X, axis=1)
+        N = X / np.where(norms > 0, norms, 1.0)[:, None]
+        M = np.clip(kernel.cosine, -1.0, 1.0)
+        sine = np.sqrt((1 - M) * (1 + M))
+        B = np.divide(kernel.theta, sine, out=np.zeros_like(M), where=sine > _SMALLEST_SINE)
+        M *= B
+        M += kernel.value
+        return cls(N, M, B)
+
+
 def _by_log_scales(X: np.ndarray, kernel: KernelDerivatives, G: np.ndarray) -> np.ndarray:
     """Return ⟨G, ∂K/∂t_c⟩ for every column c; see the module's head."""
-    norms = np.linalg.norm(X, axis=1)
-    N = X / np.where(norms > 0, norms, 1.0)[:, None]
-    rho = np.clip(kernel.cosine, -1.0, 1.0)
-    sine = np.sqrt((1 - rho) * (1 + rho))
-    B = np.divide(kernel.theta, sine, out=np.zeros_like(rho), where=sine > _SMALLEST_SINE)
-    rho *= B
-    rho += kernel.value
-    radial = np.einsum("ij,ij->i", G, rho)
+    N, M, B = Angles.of(X, kernel)
+    radial = np.einsum("ij,ij->i", G, M)
     B *= G
     return 2 * (N**2).T @ radial - 2 * np.einsum("nc,nc->c", N, B @ N)

@@ -19,8 +19,8 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -34,6 +34,7 @@ from ..limit import limit_kernel
 from .encoding import PiecewiseLinear, dense
 from .likelihood import FAILED, Likelihood
 from .normal_scores import far_from_normal, normal_scores
+from .optimism import measure_optimism
 from .scale_prior import ScalePrior, indicator_sizes
 from .scaling import InputScaling
 from .table import Table, rare_sizes
@@ -119,13 +120,16 @@ def choose_inputs(
     spread : bool, default=False
         Whether the network is to follow how far targets spread, too: see `following_spread`.
     """
+    if left_out is not None and left_out.counted is not None:
+        rows = left_out.measured()
+        X, Y, weights, left_out = X[rows], Y[rows], weights[rows], left_out[rows]
     d = X.shape[1]
     table = Table.of(X, weights, standardize=standardize, categorical=categorical)
     X = table.apply(X)
     if relevance is None or X.shape[1] > SETTINGS.dense_columns:
         sizes = rare_sizes(X, weights) if standardize else None
         return InputScaling.unlearnt(X, weights, bias=bias, balanced=balanced, columns=sizes, table=table)
-    encoding = PiecewiseLinear.of(X, weights, d) if relevance == "auto" else None
+    encoding = PiecewiseLinear.of(X, weights, d, left_out) if relevance == "auto" else None
     rows = sample_rows(len(weights), SETTINGS.sampled_rows)
     features, weights_of_sample = dense(X[rows]).astype(np.float64), weights[rows]
     sample, encoded = features, np.arange(0)
@@ -147,13 +151,20 @@ def choose_inputs(
         "prior": ScalePrior.of(features[:, :d], weights_of_sample, encoded),
     }
     Y = likelihood_targets(sample, Y, weights_of_sample, groups, **options)
-    factors, bias_factor = learn_relevance(sample, Y, weights_of_sample, groups, **options)
+    most = most_likely(sample, Y, weights_of_sample, groups, **options)
+    if most is None:
+        factors, bias_factor, optimism = np.ones(len(groups)), float(bias), None
+    else:
+        factors, bias_factor = most.factors(bias)
+        optimism = measure_optimism(*most)
+        optimism = optimism.of_share(float(weights_of_sample.sum() / weights.sum()))
     if spread:
         learnt = factors, bias_factor
         factors, bias_factor = following_spread(learnt, sample, Y, weights_of_sample, groups, **options)
     return InputScaling.of(
-        X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding, table=table
-    )
+        X, weights, columns=columns * factors, bias=bias_factor, encoding=encoding, table=table,
+        optimism=optimism,
+    )  # fmt: skip
 
 
 def _varies(X) -> np.ndarray:
@@ -235,11 +246,44 @@ def following_spread(
     return both[:-1], float(both[-1])
 
 
+class Learnt(NamedTuple):
+    """The likelihood of scales, and the parameters that it is maximised by."""
+
+    likelihood: Likelihood
+    parameters: np.ndarray
+
+    def factors(self, bias: bool) -> tuple[np.ndarray, float]:
+        """Return the factors of the columns, and that of the constant one, 0 for none."""
+        columns = np.exp(self.likelihood.log_scales(self.parameters))[self.likelihood.groups]
+        return (columns[:-1], float(columns[-1])) if bias else (columns, 0.0)
+
+
 def learn_relevance(
+    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, bias: bool, **options
+) -> tuple[np.ndarray, float]:
+    """Learn one factor per group of columns.
+
+    Parameters
+    ----------
+    X, Y, weights, groups, bias, **options
+        As in `most_likely`.
+
+    Returns
+    -------
+    columns : (p,) array
+        Their factors. All ones where there is nothing to learn from.
+    bias : float
+        That of the constant column, 0 for none.
+    """
+    learnt = most_likely(X, Y, weights, groups, bias=bias, **options)
+    return (np.ones(X.shape[1]), float(bias)) if learnt is None else learnt.factors(bias)
+
+
+def most_likely(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
     left_out: LeavingOut | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = SETTINGS.max_iter,
-) -> tuple[np.ndarray, float]:  # fmt: skip
-    """Learn one factor per group of columns.
+) -> Learnt | None:  # fmt: skip
+    """Maximise the likelihood of one scale per group of columns.
 
     Parameters
     ----------
@@ -264,20 +308,16 @@ def learn_relevance(
 
     Returns
     -------
-    columns : (p,) array
-        Their factors. All ones where there is nothing to learn from: constant targets, or kernels that
-        are singular to rounding.
-    bias : float
-        That of the constant column, 0 for none.
+    learnt : Learnt or None
+        None where there is nothing to learn from: constant targets, or kernels that are singular to rounding.
     """
-    neutral = np.ones(X.shape[1]), float(bias)
     Y = Y[:, np.any(Y, axis=0)].astype(np.float64)  # a constant target says nothing
     largest = max(largest_magnitude(X), float(bias))
     if not (np.any(X) and np.any(Y)):
-        return neutral
-    # as many observations as there are rows, and copies in a table of counts
-    n_observations = len(weights) if left_out is None else float(np.sum(weights / left_out.weights))
-    weights = weights * (n_observations / float(weights.sum()))
+        return None
+    left_out = LeavingOut(weights) if left_out is None else left_out
+    unit = left_out.observations(weights) / float(weights.sum())
+    weights, left_out = weights * unit, replace(left_out, weights=left_out.weights * unit)
     groups = np.unique(groups, return_inverse=True)[1]
     n_groups = int(groups.max()) + 1
     if bias:
@@ -285,7 +325,7 @@ def learn_relevance(
         groups = np.append(groups, n_groups)
     X = X / (np.sqrt(np.average(np.sum((X / largest) ** 2, axis=1), weights=weights)) * largest)
     likelihood = Likelihood(
-        X, Y, weights, groups, min(gamma, SETTINGS.largest_gamma), prior, n_groups, together=left_out
+        X, Y, weights, groups, min(gamma, SETTINGS.largest_gamma), prior, n_groups, left_out
     )
     n_scales, noises = n_groups + bias, likelihood.n_noises
     found = minimize(
@@ -297,6 +337,5 @@ def learn_relevance(
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": SETTINGS.least_gain},
     )
     if not np.isfinite(found.fun) or found.fun >= FAILED:
-        return neutral
-    columns = np.exp(likelihood.log_scales(found.x))[groups]
-    return (columns[:-1], float(columns[-1])) if bias else (columns, 0.0)
+        return None
+    return Learnt(likelihood, found.x)

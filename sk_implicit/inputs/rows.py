@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,11 +24,16 @@ class CellLimits:
         Mean number of rows to an input from which the values of a single feature are cells, however many.
     columns : int
         Columns that are looked at a time: sparse ones are dense then.
+    light, absent : float
+        Weights, relative to their mean (Σw²/Σw), below which a row counts for no sample and no limit, and is
+        taken as not there: with next to no penalty, a fit would go through rows of any weight.
     """
 
     levels: int = 6
     rows_per_cell: float = 10.0
     columns: int = 512
+    light: float = 1e-3
+    absent: float = 1e-6
 
 
 LIMITS = CellLimits()
@@ -53,6 +58,10 @@ class DistinctRows(NamedTuple):
     Y: np.ndarray
     weights: np.ndarray
     left_out: LeavingOut
+
+    def measured(self) -> DistinctRows:
+        """Return those that count: but for rows of next to no weight, all of them."""
+        return self if self.left_out.counted is None else self.take(self.left_out.measured())
 
     def take(self, rows: np.ndarray) -> DistinctRows:
         """Return some of them."""
@@ -86,22 +95,53 @@ def distinct_rows(
     levels : (d,) bool array or None
         Which columns are numbers of levels; None for none.
     """
-    of_inputs, of_targets = row_keys(X), row_keys(Y)
-    keys = np.hstack([of_inputs, of_targets])
-    if groups is not None:
-        keys = np.hstack([keys, row_keys(groups[:, None])])
+    keys = _keys(X, Y, groups)
     order = np.lexsort(keys.T[::-1])  # by X first
     keys = keys[order]
     group = np.empty(len(order), int)
     group[order] = np.cumsum(np.append(0, np.any(keys[1:] != keys[:-1], axis=1)))
     _, rows, given = np.unique(group, return_index=True, return_counts=True)
-    X = X[rows] if issparse(X) else np.ascontiguousarray(X[rows])
-    Y, counts = Y[rows], np.bincount(group, weights if counts is None else counts)
+    counts = np.bincount(group, weights if counts is None else counts)
     weights = np.bincount(group, weights)
+    whole, own = counts == np.round(counts), weights / given
+    relative = np.where(whole, 1.0, own / (own @ weights / weights.sum()))
+    if relative.min() < LIMITS.light:  # the order of those that count is theirs alone
+        counted = np.flatnonzero(relative >= LIMITS.light)
+        keys = _keys(X[rows[counted]], Y[rows[counted]], None if groups is None else groups[rows[counted]])
+        light = np.flatnonzero((relative < LIMITS.light) & (relative >= LIMITS.absent))
+        kept = np.append(counted[np.lexsort(keys.T[::-1])], light)
+        rows, given, counts, weights, relative = (
+            part[kept] for part in (rows, given, counts, weights, relative)
+        )
+    X = X[rows] if issparse(X) else np.ascontiguousarray(X[rows])
+    Y, n = Y[rows], int(np.count_nonzero(relative >= LIMITS.light))
+    copies = np.where(relative >= LIMITS.light, counts, given)
+    if not (copies == np.round(copies)).all():
+        copies = given
     if groups is not None:
-        return DistinctRows(X, Y, weights, LeavingOut(weights, groups[rows]))
-    copies = counts if (counts == np.round(counts)).all() else given
-    return DistinctRows(X, Y, weights, left_out_at_a_time(X, Y, weights, copies, levels))
+        left_out = LeavingOut(weights, groups[rows])
+    else:
+        left_out = left_out_at_a_time(X[:n], Y[:n], weights[:n], copies[:n], levels)
+    if n < len(rows):
+        left_out = _beside(left_out, weights, n)
+    return DistinctRows(X, Y, weights, replace(left_out, units=weights / copies))
+
+
+def _keys(X, Y: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Return what rows are told apart and ordered by, (n, 4 or 6)."""
+    keys = [row_keys(X), row_keys(Y)]
+    return np.hstack(keys if groups is None else [*keys, row_keys(groups[:, None])])
+
+
+def _beside(left_out: LeavingOut, weights: np.ndarray, n: int) -> LeavingOut:
+    """Return what is left out where behind the n rows that count stand some of next to no weight.
+
+    Those are by themselves, but in groups that were given.
+    """
+    light, groups = len(weights) - n, left_out.groups
+    if groups is not None and len(groups) == n:
+        groups = np.append(groups, groups.max() + 1 + np.arange(light))
+    return LeavingOut(np.append(left_out.weights[:n], weights[n:]), groups, counted=np.arange(n + light) < n)
 
 
 def left_out_at_a_time(

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from .._numerics.blocks import encoded_blocks
 from .._numerics.ranges import largest_magnitude
+from ..function_space.penalty import Optimism
 from .encoding import PiecewiseLinear, dense
 from .table import Table
 
@@ -38,6 +39,9 @@ class InputScaling:
         Least and largest value that is taken for one of a feature; others count as its mean. None for any.
     table : Table or None
         What makes columns of X of those of the user, first of all; None for X as it is.
+    optimism : Optimism or None
+        How much too small the error of rows left out is with these scales; None for scales that no target had
+        a say in.
     """
 
     scale: np.ndarray
@@ -47,6 +51,7 @@ class InputScaling:
     limits: np.ndarray | None = None
     believed: np.ndarray | None = None
     table: Table | None = None
+    optimism: Optimism | None = None
 
     @property
     def n_features(self) -> int:
@@ -82,6 +87,7 @@ class InputScaling:
         bias: float | None,
         encoding: PiecewiseLinear | None = None,
         table: Table | None = None,
+        optimism: Optimism | None = None,
     ) -> InputScaling:
         """Scale [(X, e(X)) ∘ columns, bias] such that the weighted root mean square norm of its rows is 1.
 
@@ -100,6 +106,8 @@ class InputScaling:
             The columns e(X).
         table : Table or None, default=None
             What X was made of the user's columns by.
+        optimism : Optimism or None, default=None
+            That of columns learnt from targets.
         """
         d = X.shape[1]
         values = X.data if sparse.issparse(X) else X
@@ -140,7 +148,9 @@ class InputScaling:
         scale = np.maximum(norm / columns * largest, tiny)
         if table is not None:
             variance = np.bincount(table.column_features, variance)
-        return cls(scale, bias / largest / norm, encoding, np.sqrt(variance) / norm, table=table)
+        return cls(
+            scale, bias / largest / norm, encoding, np.sqrt(variance) / norm, table=table, optimism=optimism
+        )
 
     @classmethod
     def unlearnt(

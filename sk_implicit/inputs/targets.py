@@ -10,6 +10,9 @@ import numpy as np
 from .._numerics.quantiles import robust_deviation, weighted_quantile
 from .._numerics.ranges import centred
 
+# Accuracy of predictions, relative to the targets' standard deviation, that their precision has to have.
+_DIGITS = 1e-3
+
 
 class Targets(Protocol):
     """What takes targets to the network's scale and predictions back; a frozen record of arrays."""
@@ -40,7 +43,8 @@ class Targets(Protocol):
 class TargetScaling:
     """Centre and scale of the targets, one of each per output, (k,), and the link of the predictions.
 
-    A target that is constant up to rounding gets the scale 1, so that it stays 0 after centring.
+    A target that is constant up to rounding gets the scale 0: it is predicted as it is, whatever the
+    network's outputs. Of a single row nothing is known of how targets vary, and the scale is 1.
 
     Attributes
     ----------
@@ -68,7 +72,7 @@ class TargetScaling:
         Y = Y.astype(np.float64, copy=False)
         _, unit, mean, size = centred(Y, weights, about_mean=centre)
         constant = size <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean * unit, np.where(constant, 1.0, size * unit))
+        return cls(mean * unit, np.where(constant, 0.0 if len(Y) > 1 else 1.0, size * unit))
 
     @classmethod
     def for_logarithms(cls, Y: np.ndarray, weights: np.ndarray, *, centre: bool) -> TargetScaling:
@@ -107,14 +111,14 @@ class TargetScaling:
         """
         limits = np.finfo(dtype)
         largest = float(np.abs(Y).max())
-        smallest = float(np.min(np.where(np.any(Y, axis=0), self.scale, 1.0)))
+        smallest = float(np.min(self.scale, where=(self.scale > 0) & np.any(Y, axis=0), initial=1.0))
         if largest > float(limits.max) or smallest < float(limits.tiny):
             raise ValueError(
                 f"y reaches {largest:.3g} and spreads over {smallest:.3g}, but {np.dtype(dtype)}, the "
                 f"precision of X and so of the predictions, ranges from {limits.tiny:.3g} to "
                 f"{limits.max:.3g}. Pass X as float64, or rescale y."
             )
-        scaled = (Y - self.mean) / self.scale
+        scaled = np.divide(Y - self.mean, self.scale, out=np.zeros(Y.shape), where=self.scale > 0)
         if self.link == "log":  # positive targets stay positive
             scaled = np.where(Y > 0, np.maximum(scaled, float(limits.tiny)), scaled)
         return np.ascontiguousarray(scaled, dtype=dtype)
@@ -129,9 +133,15 @@ class TargetScaling:
         return self.mean if self.link == "identity" else self.scale
 
     def invert(self, F: np.ndarray) -> np.ndarray:
-        """Return predictions on the user's scale, in the precision of ``F``; logarithms end in its range."""
+        """Return predictions on the user's scale, in the precision of ``F``; logarithms end in its range.
+
+        In float64 where targets are so far from 0 that float32 has not `_DIGITS` of what varies.
+        """
         if self.link == "identity":
-            predictions = (F * self.scale + self.mean).astype(F.dtype, copy=False)
+            spacing = float(np.finfo(F.dtype).eps) * np.abs(self.mean)
+            enough = np.all((self.scale == 0) | (_DIGITS * self.scale >= spacing))
+            dtype = F.dtype if enough else np.dtype(np.float64)
+            predictions = (F * self.scale + self.mean).astype(dtype, copy=False)
             return np.sort(predictions, axis=1) if self.ordered else predictions
         least, largest = (np.log(float(limit)) for limit in (np.finfo(F.dtype).tiny, np.finfo(F.dtype).max))
         logarithms = F.astype(np.float64, copy=False) + np.log(self.scale)

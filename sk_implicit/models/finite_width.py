@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..function_space.penalty import Penalty
 from ..inputs.rows import DistinctRows
 from ..network import Network
 from ..training import (
@@ -78,7 +79,7 @@ def fit_network(
     )
     nothing = None
     if settings.output_init != "gaussian" and fit.penalty is not None:  # the start predicts a constant
-        nothing = nothing_found(fit.penalty, rows.Y)
+        nothing = nothing_found(fit.penalty, rows.Y[:, fit.target.scale > 0])
     ended = replace(fit, state=state), untrained, objective
     try:
         return _fitted(*ended, settings, nothing)
@@ -92,7 +93,7 @@ def untrained_model(fit: FitState, rows: DistinctRows, task: Task, settings: Set
     scales = Scales(fit.inputs, fit.target)
     if settings.clip is not None:
         in_range = None if fit.penalty is None else fit.penalty.in_range
-        scales = scales.limited(rows.X, rows.Y, settings.clip, in_range, settings.standardize)
+        scales = scales.limited(*rows.measured()[:2], settings.clip, in_range, settings.standardize)
     return NetworkModel(
         scales, fit.start, fit.start, settings.output_init == "centred",
         solver=settings.equilibrium_solver, tol=settings.equilibrium_tol,
@@ -171,12 +172,12 @@ def _fitted(
         contraction=contraction, warm_start=settings.warm_start, learning_rate=settings.learning_rate,
         linear_promise=objective.loss.linear_promise, nothing=nothing,
     )  # fmt: skip
-    posterior = _posterior(objective, state.best_theta, penalty.absolute) if settings.uncertainty else None
+    posterior = _posterior(objective, state.best_theta, penalty) if settings.uncertainty else None
     model = replace(model, network=network, posterior=posterior, squared_error=state.best_squared_error)
     return Fitted(model, facts, fit if settings.warm_start else None, warning)
 
 
-def _posterior(objective: Objective, theta: np.ndarray, penalty: float) -> dict[str, np.ndarray]:
+def _posterior(objective: Objective, theta: np.ndarray, penalty: Penalty) -> dict[str, np.ndarray]:
     """Return what standard deviations need, as plain arrays."""
     point = objective.evaluate(theta)
     posterior, spanning = tangent_posterior(

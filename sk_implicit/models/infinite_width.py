@@ -37,11 +37,14 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     )  # fmt: skip
     target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
     X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)
-    solution = solve_limit(X, Y, weights, loss, gamma=settings.gamma, alpha=settings.alpha, left_out=left_out)
+    solution = solve_limit(
+        X, Y, weights, loss, gamma=settings.gamma, alpha=settings.alpha, left_out=left_out,
+        optimism=inputs.optimism,
+    )  # fmt: skip
     scales = Scales(inputs, target.shifted(solution.shift))
     if settings.clip is not None:
-        in_range = solution.penalty.in_range
-        scales = scales.limited(rows.X, rows.Y, settings.clip, in_range, settings.standardize)
+        measured, in_range = rows.measured(), solution.penalty.in_range
+        scales = scales.limited(measured.X, measured.Y, settings.clip, in_range, settings.standardize)
     gamma, posterior, interrupted = float(settings.gamma), None, False
     try:
         if settings.uncertainty:
@@ -57,5 +60,5 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
     if solution.penalty.score is not None:
         facts["loo_score_"] = solution.penalty.score
     model = LimitModel(scales, gamma, X[solution.landmarks], solution.dual, posterior)
-    fitted = Fitted(model, facts, warning=nothing_found(solution.penalty, rows.Y))
+    fitted = Fitted(model, facts, warning=nothing_found(solution.penalty, rows.Y[:, target.scale > 0]))
     return fitted.but(UNCERTAINTY_INTERRUPTED) if interrupted else fitted

@@ -10,7 +10,7 @@ from .._numerics.blocks import sample_rows
 from ..function_space.leaving_out import LeavingOut
 from ..function_space.losses import Loss
 from ..function_space.newton import fit_newton
-from ..function_space.penalty import Penalty, best_penalty, most_rows
+from ..function_space.penalty import Optimism, Penalty, best_penalty, most_rows
 from ..function_space.ridge import Kernel, RidgeFit, choose_landmarks, fit_ridge
 from ..limit import limit_diagonal, limit_kernel
 
@@ -45,7 +45,7 @@ class LimitSolution:
 
 def solve_limit(
     X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
-    left_out: LeavingOut | None = None,
+    left_out: LeavingOut | None = None, optimism: Optimism | None = None,
 ) -> LimitSolution:  # fmt: skip
     """Train the infinitely wide network: ridge regression on its tangent kernel, or Newton's method.
 
@@ -67,11 +67,15 @@ def solve_limit(
         `function_space.penalty.most_rows`.
     left_out : LeavingOut or None
         What is left out at a time, None for every row by itself.
+    optimism : Optimism or None
+        That of the scales of the inputs.
     """
     Y = loss.softened(Y)
-    landmarks = choose_landmarks(len(Y))
+    landmarks = choose_landmarks(len(Y), left_out)
     kernel = limit_kernel_rows(X, landmarks, gamma)
-    penalty = limit_penalty(X, Y, weights, loss, gamma=gamma, alpha=alpha, left_out=left_out)
+    penalty = limit_penalty(
+        X, Y, weights, loss, gamma=gamma, alpha=alpha, left_out=left_out, optimism=optimism
+    )
     if penalty.noise is not None:
         loss, _ = loss.at_noise(penalty.noise)
     if not loss.constant_curvature:
@@ -89,13 +93,13 @@ def solve_limit(
 
 def limit_penalty(
     X, Y: np.ndarray, weights: np.ndarray, loss: Loss, *, gamma: float, alpha,
-    left_out: LeavingOut | None = None,
+    left_out: LeavingOut | None = None, optimism: Optimism | None = None,
 ) -> Penalty:  # fmt: skip
     """Return the penalty of the infinitely wide network, whose start predicts 0.
 
     Parameters
     ----------
-    X, Y, weights, gamma, alpha, left_out
+    X, Y, weights, gamma, alpha, left_out, optimism
         As in `solve_limit`.
     loss : Loss
         What leave-one-out scores by.
@@ -103,10 +107,11 @@ def limit_penalty(
     scale = float(np.average(limit_diagonal(X, gamma=gamma).astype(np.float64), weights=weights))
     if not (alpha == "loo" or loss.needs_noise):
         return Penalty(float(alpha), float(alpha) * scale)
-    rows = sample_rows(len(Y), most_rows(loss, Y.shape[1]))
+    most = most_rows(loss, Y.shape[1])
+    rows = sample_rows(len(Y), most) if left_out is None else left_out.sample(most)
     K, Y = limit_kernel_rows(X, rows, gamma)(rows), Y[rows]
     left_out = None if left_out is None else left_out[rows]
-    return best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out, scale, alpha)
+    return best_penalty(K, Y, np.zeros_like(Y), weights[rows], loss, left_out, scale, alpha, optimism)
 
 
 def limit_kernel_rows(X, landmarks: np.ndarray, gamma: float) -> Kernel:

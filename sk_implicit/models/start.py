@@ -37,8 +37,8 @@ def new_start(rows: DistinctRows, task: Task, settings: Settings, rng: np.random
         If the network cannot fit.
     """
     X, Y = rows.X, rows.Y
-    n, d = X.shape
-    m, k = units(settings.width, n), Y.shape[1]
+    d = X.shape[1]
+    m, k = units(settings.width, len(rows.left_out.measured())), Y.shape[1]
     _require_memory(Shape(m=m, p=d, k=k), X.dtype, settings.width)
     inputs = choose_inputs(
         X, Y, rows.weights, gamma=settings.gamma, bias=settings.fit_intercept,
@@ -106,10 +106,10 @@ def penalised(
         return fit, build(fit.penalty.relative).penalised(fit.penalty)
     # Targets are taken to be noisy until the penalty says that they are not.
     objective = build(np.inf if settings.alpha == "loo" else float(settings.alpha))
-    penalty = choose_penalty(objective, settings.alpha, settings.output_init)
+    penalty = choose_penalty(objective, settings.alpha, settings.output_init, fit.inputs.optimism)
     if _precision(fit, rows, task, settings, penalty.relative) != objective.Y.dtype:
         objective = build(penalty.relative, objective.first.layers.Z)
-        penalty = choose_penalty(objective, settings.alpha, settings.output_init)
+        penalty = choose_penalty(objective, settings.alpha, settings.output_init, fit.inputs.optimism)
     fit = replace(fit, penalty=penalty, settings=fit.settings | {"alpha": settings.alpha})
     return fit, objective.penalised(penalty)
 
@@ -144,7 +144,7 @@ def _precision(fit: FitState, rows: DistinctRows, task: Task, settings: Settings
         return X.dtype
     n, shape = X.shape[0], fit.start.shape
     inexact = by_iteration(n, shape.k, exact=task.loss(fit.target).constant_curvature)
-    relative /= float(rows.weights.mean())  # large weights leave less of it
+    relative /= rows.left_out.mean_weight(rows.weights)  # large weights leave less of it
     return precision(n, shape.m, relative, X.dtype, inexact=inexact)
 
 

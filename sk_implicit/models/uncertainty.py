@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..function_space.leaving_out import LeavingOut
+from ..function_space.penalty import Penalty
 from ..function_space.posterior import LeftOutRows, Posterior, calibrated, leave_out
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..inputs.scaling import taken_back
@@ -31,17 +32,17 @@ def limit_posterior(
     """
     kernel = limit_kernel_rows(X, fit.landmarks, gamma)
     diagonal = limit_diagonal(X, gamma=gamma)
-    rows = LeftOutRows(weights, left_out, fit.landmarks)
+    rows = LeftOutRows(weights, left_out, fit.landmarks, fit.penalty.optimism)
     ridge = fit.ridge
     if ridge is None:
         raise ValueError("Standard deviations are those of the squared error; got another loss.")
     predictions = [leave_out(ridge, c, kernel, diagonal, rows) for c in range(fit.dual.shape[1])]
-    return calibrated([ridge.system], predictions, weights)
+    return calibrated([ridge.system], predictions, left_out.mean_weight(weights))
 
 
 def tangent_posterior(
     tangent: TangentFeatures, drift: np.ndarray, residual: np.ndarray, weights: np.ndarray,
-    left_out: LeavingOut, penalty: float,
+    left_out: LeavingOut, penalty: Penalty,
 ) -> tuple[Posterior, TangentFeatures]:  # fmt: skip
     """Return the posterior of a network linearised at its optimum, and the Jacobian on the landmarks.
 
@@ -60,12 +61,12 @@ def tangent_posterior(
         Positive sample weights.
     left_out : LeavingOut
         What is left out at a time.
-    penalty : float
-        The penalty, absolute.
+    penalty : Penalty
+        The penalty.
     """
     targets = residual + tangent.jvp(drift)  # what the linearised network was trained on
-    landmarks = choose_landmarks(len(weights))
-    rows = LeftOutRows(weights, left_out, landmarks)
+    landmarks = choose_landmarks(len(weights), left_out)
+    rows = LeftOutRows(weights, left_out, landmarks, penalty.optimism)
     spanning, diagonals = tangent.take(landmarks), tangent.kernel_diagonal()
     systems, predictions = [], []
     for c in range(residual.shape[1]):
@@ -73,11 +74,11 @@ def tangent_posterior(
         def kernel(rows, c=c):
             return kernel_block(tangent.take(rows), spanning, c).astype(np.float64, copy=False)
 
-        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, penalty)
+        fit = fit_ridge(kernel, landmarks, targets[:, c : c + 1], weights, penalty.absolute)
         systems.append(fit.system)
         excess = residual[:, c] - fit.residual[:, 0]
         predictions.append(leave_out(fit, 0, kernel, diagonals[:, c], rows, excess))
-    return calibrated(systems, predictions, weights), spanning
+    return calibrated(systems, predictions, left_out.mean_weight(weights)), spanning
 
 
 def tangent_variance(

@@ -199,7 +199,7 @@ def _reproduces(model: NetworkModel, at_start, at_end, y, kept, weights) -> bool
     if y.shape not in ([(len(kept),)] if k == 1 else []) + [(len(kept), k)]:
         raise ValueError(f"y must have {len(kept)} rows, as X has, of {k} targets; got shape {y.shape}.")
     target = model.scales.target
-    scaled = (y.reshape(len(y), -1)[kept] - target.mean) / target.scale
+    scaled = (y.reshape(len(y), -1)[kept] - target.mean) / np.where(target.scale > 0, target.scale, np.inf)
     F = at_end.network.output(at_end.layers)
     if model.centred:
         F -= at_start.network.output(at_start.layers)

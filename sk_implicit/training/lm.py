@@ -173,7 +173,7 @@ class Linearisation:
             point, near=None if nearby is None else nearby.terms, tol=settings.accuracy
         )
         # the weight of most rows: a heavy row is not to hold back all others, nor light ones to free them
-        weights = objective.weights
+        weights = objective.weights[objective.left_out.measured()]
         weight = float(np.exp(np.mean(np.log(np.maximum(weights, settings.light * weights.mean())))))
         self.scale = weight * mean_diagonal(self.tangent, objective.weights)
         self.least = np.inf  # objective predicted for any step

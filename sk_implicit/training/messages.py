@@ -125,7 +125,7 @@ def nothing_found(penalty: Penalty, Y: np.ndarray) -> str | None:
     Y : (n, k) array
         Targets on the user's scale: constant ones, up to rounding, have nothing to be found.
     """
-    if penalty.score is None or penalty.score > 1e-12:  # rounding of a score of 0
+    if penalty.score is None or penalty.score > penalty.of_constant + 1e-12:  # rounding
         return None
     with np.errstate(over="ignore"):  # the range of targets of 1e308
         varies = np.ptp(Y, axis=0) > 20 * np.finfo(np.float64).eps * np.abs(Y).max(axis=0)

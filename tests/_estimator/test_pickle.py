@@ -207,6 +207,7 @@ def test_tags_are_short_and_name_no_module():
         "inputs",
         "table",
         "encoding",
+        "optimism",
         "targets",
         "network",
         "penalty",

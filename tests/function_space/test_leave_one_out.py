@@ -19,6 +19,7 @@ from sk_implicit.function_space.leave_one_out import (
     weighted_grid,
 )
 from sk_implicit.function_space.leaving_out import LeavingOut
+from sk_implicit.function_space.losses import SquaredError
 from sk_implicit.network.tangent import mean_diagonal, mean_kernel
 from sk_implicit.training.penalty import choose_penalty
 
@@ -224,3 +225,63 @@ def test_penalty_of_many_rows_is_that_of_a_fixed_sample(monkeypatch):
     expected = leave_one_out(mean_kernel(sample), goal.Y[rows], weights[rows])
     assert_allclose(chosen.relative, expected.alpha, rtol=1e-6)
     assert_allclose(chosen.absolute, expected.alpha * mean_diagonal(sample, weights[rows]), rtol=1e-6)
+
+
+@given(
+    n=st.integers(3, 10),
+    a=st.floats(1e-3, 1e3),
+    groups=st.lists(st.integers(0, 4), min_size=10, max_size=10),
+    share=st.sampled_from([1.0, 0.4]),
+    seed=st.integers(0, 1000),
+)
+def test_the_mean_is_left_out_with_the_row(n, a, groups, share, seed):
+    """Against refits that centre what is left, in the weights that are left."""
+    K, Y = kernel_and_targets(n, 2, seed)
+    weights = np.random.RandomState(seed).uniform(0.2, 3, n)
+    groups = np.arange(n) if share < 1 else np.array(groups[:n])
+    if len(np.unique(groups)) < 2:
+        return
+    Y -= np.average(Y, axis=0, weights=weights)
+    left = LeaveOneOutErrors(K, Y, weights, LeavingOut(share * weights, groups), Y)
+    expected = np.empty_like(Y)
+    for i in range(n):
+        w = np.where(groups == groups[i], (1 - share) * weights, weights)
+        kept = w > 0
+        mean = np.average(Y[kept], axis=0, weights=w[kept])
+        C = np.linalg.solve(K[np.ix_(kept, kept)] + a * np.diag(1 / w[kept]), Y[kept] - mean)
+        expected[i] = Y[i] - mean - K[i, kept] @ C
+    assert_allclose(left.residual(a), expected, rtol=1e-7, atol=1e-10)
+
+
+def test_one_group_of_all_rows_has_no_mean_to_be_left_out():
+    K, Y = kernel_and_targets()
+    Y -= Y.mean(axis=0)
+    left = LeaveOneOutErrors(K, Y, np.ones(10), LeavingOut(np.ones(10), np.zeros(10)), Y)
+    assert np.isfinite(left.residual(1.0)).all()
+
+
+def test_a_constant_scores_what_it_has_on_new_rows():
+    """The mean of n rows has an R² of −1/n in the mean; leave-one-out says −1/(n − 1)."""
+    Y = np.random.RandomState(0).standard_normal((8, 1))
+    Y -= Y.mean()
+    found = penalty.best_penalty(np.zeros((8, 8)), Y, 0 * Y, np.ones(8), SquaredError(), None, 1.0)
+    assert_allclose(found.score, -1 / 7)
+    assert_allclose(found.of_constant, -1 / 7)
+    uncentred = penalty.best_penalty(np.zeros((8, 8)), Y + 1, 0 * Y, np.ones(8), SquaredError(), None, 1.0)
+    assert_allclose(uncentred.score, 0, atol=1e-12)
+    assert uncentred.of_constant == 0
+
+
+def test_optimism_raises_the_score_and_the_penalty():
+    K, Y = smooth_problem(0.3)
+    Y -= Y.mean()
+    factors = np.array([4.0, 1.0])
+    optimism = penalty.Optimism(np.array([1e-6, 1e2]), factors)
+    ones, arguments = np.ones(80), (SquaredError(), None, 1.0)
+    plain = penalty.best_penalty(K, Y, 0 * Y, ones, *arguments)
+    raised = penalty.best_penalty(K, Y, 0 * Y, ones, *arguments, optimism=optimism)
+    assert raised.relative > plain.relative and raised.score < plain.score
+    assert_allclose(raised.optimism, optimism.at(np.array(raised.relative)))
+    assert plain.optimism == 1.0
+    assert_allclose(optimism.at(np.array([1e-9, 1e-6, 1e-2, 1e2, 1e9])), [4, 4, 2, 1, 1])
+    assert_allclose(optimism.of_share(0.5).factors, [2.5, 1.0])

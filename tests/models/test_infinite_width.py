@@ -104,8 +104,10 @@ def test_loo_score_is_that_of_refits_without_each_row():
         left[i] = 0
         kept = left > 0
         system = K[np.ix_(kept, kept)] + np.diag(fit.penalty.absolute / left[kept])
-        squares.append((y[i] - (y - Y[:, 0])[i] - K[i, kept] @ np.linalg.solve(system, Y[kept, 0])) ** 2)
-    unexplained = np.average(Y[:, 0] ** 2, weights=weights)
+        mean = np.average(Y[kept, 0], weights=weights[kept])
+        squares.append((Y[i, 0] - mean - K[i, kept] @ np.linalg.solve(system, Y[kept, 0] - mean)) ** 2)
+    n_effective = weights.sum() ** 2 / (weights @ weights)
+    unexplained = np.average(Y[:, 0] ** 2, weights=weights) * n_effective / (n_effective - 1)
     refitted = 1 - np.average(squares, weights=weights) / unexplained
     assert fit.penalty.score == pytest.approx(refitted, abs=2e-3)  # the minimum is that of a parabola
 

@@ -11,6 +11,7 @@ from problems import regression
 from scipy import sparse
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
+from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.inputs.rows import distinct_rows, left_out_weights
 from sk_implicit.inputs.targets import TargetScaling
 from sk_implicit.training import SOLVERS
@@ -209,6 +210,8 @@ def test_target_scaling_is_undone_and_weighted(n, size, shift, seed, centre):
     scaled = scaling.apply(Y, np.float64)
     assert_allclose(scaling.invert(scaled), Y, rtol=1e-10, atol=1e-12 * size * (1 + abs(shift)))
     assert np.abs(scaled).max() <= np.sqrt(weights.sum()) * (1 + 1e-9)
+    if n == 1:  # rows given several times are one in a fit, and one says nothing of how targets vary
+        return
     rows = np.repeat(np.arange(n), weights)
     again = TargetScaling.of(Y[rows], np.ones(len(rows)), centre=centre)
     assert_allclose(scaling.scale, again.scale, rtol=1e-6)
@@ -323,13 +326,13 @@ def test_weights_above_one_do_not_turn_the_penalty_off(width):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_as_far_apart_as_may_be(dtype):
-    X, y = regression(n=20)
+    X, y = regression(n=60)
     small, large = (1e-14, 1e15) if dtype == np.float32 else (1e-100, 1e99)
-    weights = np.r_[np.full(10, small), np.full(10, large)]
+    weights = np.r_[np.full(30, small), np.full(30, large)]
     for width in (20, np.inf):
         model = fit(X.astype(dtype), y, weights, width=width, uncertainty=True)
         _, std = model.predict(X.astype(dtype), return_std=True)
-        assert model.score(X[10:], y[10:]) > 0.9 and np.isfinite(std).all()
+        assert model.score(X[30:], y[30:]) > 0.9 and np.isfinite(std).all()
 
 
 @pytest.mark.parametrize("extreme", [1e300, 5e-324])
@@ -343,3 +346,69 @@ def test_minus_zero_is_zero():
     X = np.ones((2, 1))
     assert len(distinct_rows(X, np.array([[0.0], [-0.0]]), np.ones(2))[0]) == 1
     assert len(distinct_rows(np.array([[0.0, 1.0], [-0.0, 1.0]]), np.ones((2, 1)), np.ones(2))[0]) == 1
+
+
+@pytest.mark.parametrize("width", [20, np.inf])
+@pytest.mark.parametrize("weight", [1e-12, 1e-7])
+def test_rows_of_no_weight_to_speak_of_are_absent_to_the_bit(width, weight):
+    """A far row that nobody believes is no knot, no limit, no row of the sample and no observation."""
+    X, y = regression(n=60)
+    far, high = np.vstack([X, np.full((1, X.shape[1]), 30.0)]), np.append(y, 50.0)
+    options = {"width": width, "uncertainty": True}
+    without = fit(X, y, np.ones(60), **options).predict(X, return_std=True)
+    with_it = fit(far, high, np.append(np.ones(60), weight), **options).predict(X, return_std=True)
+    assert_array_equal(with_it, without)
+
+
+@pytest.mark.parametrize("clip", [True, "auto"])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_predictions_are_continuous_where_a_weight_goes_to_zero(clip, kind):
+    X, y = regression(n=60, noise=0.3)
+    far, high = np.vstack([X, np.full((1, X.shape[1]), 30.0)]), np.append(y, 50.0)
+    options = {"width": np.inf, "clip": clip, "uncertainty": True}
+    without = fit(kind(X), y, **options).predict(X, return_std=True)
+    apart = []
+    for weight in (1e-3, 1e-4, 1e-5, 2e-6):
+        found = fit(kind(far), high, np.append(np.ones(60), 0.9 * weight), **options)
+        apart.append(np.abs(np.subtract(found.predict(X, return_std=True), without)).max())
+        assert found.y_limits_[1, 0] != 50
+    assert apart[-1] < 1e-2 * np.std(y) and apart[-1] < 0.1 * apart[0]
+
+
+def test_old_rows_of_decaying_weights_do_not_matter():
+    X, y = regression(n=400, noise=0.3)
+    weights = 0.5 ** (np.arange(400) / 4)
+    few, many = (fit(X[:n], y[:n], weights[:n], width=np.inf) for n in (100, 400))
+    assert_allclose(few.predict(X), many.predict(X), atol=1e-5)
+
+
+def test_number_of_observations_is_the_effective_one():
+    """Of n equal weights n, whatever they are; of a geometric series (1 + q)/(1 − q); copies count."""
+    for weight in (1.0, 0.1, 1e-90, 1e90):
+        assert LeavingOut(np.full(7, weight)).observations(np.full(7, weight)) == pytest.approx(7)
+    decay = 0.9 ** np.arange(1000)
+    assert LeavingOut(decay).observations(decay) == pytest.approx(1.9 / 0.1)
+    assert LeavingOut(decay).effective_rows() == 19
+    assert LeavingOut(np.ones(3)).observations(np.array([1.0, 2, 4])) == 7
+    copies = LeavingOut(np.array([3.0, 1, 2]), units=np.ones(3))
+    assert copies.observations(copies.weights) == 3 and copies.mean_weight(copies.weights) == 2
+
+
+def test_rows_of_next_to_no_weight_are_behind_the_others_and_in_no_sample():
+    rng = np.random.RandomState(0)
+    X, Y = rng.standard_normal((50, 2)), rng.standard_normal((50, 1))
+    weights = np.where(np.arange(50) % 5 == 0, 1e-4, 0.7)
+    rows, alone = (
+        distinct_rows(X, Y, weights),
+        distinct_rows(*(part[weights > 0.1] for part in (X, Y, weights))),
+    )
+    assert_array_equal(rows.left_out.counted, np.arange(50) < 40)
+    assert_array_equal(rows.measured().X, alone.X)
+    assert alone.left_out.counted is None
+    assert_array_equal(rows.left_out.sample(10), alone.left_out.sample(10))
+    assert_array_equal(rows.left_out.sample(50), np.arange(50))
+    groups = np.arange(50) % 4
+    grouped = distinct_rows(X, Y, weights, None, groups).left_out
+    assert_array_equal(np.bincount(grouped.groups), np.bincount(groups))
+    # weights that are whole numbers are counts, however far apart
+    assert distinct_rows(X, Y, np.where(np.arange(50) % 5, 10000.0, 1.0)).left_out.counted is None

@@ -16,6 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sk_implicit import ImplicitReLUKernel, ImplicitReLURegressor
 from sk_implicit.function_space import ridge
 from sk_implicit.function_space.leaving_out import LeavingOut
+from sk_implicit.function_space.penalty import Penalty
 from sk_implicit.function_space.posterior import LeftOut, LeftOutRows, calibrate, leave_out
 from sk_implicit.function_space.ridge import fit_ridge
 from sk_implicit.limit import limit_diagonal, limit_kernel
@@ -144,7 +145,9 @@ def test_posterior_is_that_of_the_targets_of_the_linearised_network():
     rng = np.random.RandomState(0)
     drift = 0.2 * rng.standard_normal(case.network.shape.n_weights)
     residual, ones, penalty = 0.3 * rng.standard_normal((n, 1)), np.ones(n), 0.1
-    posterior, _ = tangent_posterior(case.tangent, drift, residual, ones, LeavingOut(ones), penalty)
+    posterior, _ = tangent_posterior(
+        case.tangent, drift, residual, ones, LeavingOut(ones), Penalty(0.1, penalty)
+    )
     K = joint_kernel(case.tangent)
     targets = residual + case.tangent.jvp(drift)
     hat = K @ np.linalg.inv(K + penalty * np.eye(n))
