@@ -28,7 +28,7 @@ def distributions(tmp_path_factory):
 @built
 def test_wheel_is_small_and_holds_the_package_only(distributions):
     wheel, _ = distributions
-    assert wheel.stat().st_size < 300 * 1024
+    assert wheel.stat().st_size < 400 * 1024
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"sk_implicit"}
     assert "sk_implicit/py.typed" in names

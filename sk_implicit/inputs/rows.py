@@ -104,7 +104,7 @@ def distinct_rows(
     counts = np.bincount(group, weights if counts is None else counts)
     weights = np.bincount(group, weights)
     whole, own = counts == np.round(counts), weights / given
-    relative = np.where(whole, 1.0, own / (own @ weights / weights.sum()))
+    relative = np.where(whole, 1.0, own / (own @ (weights / weights.sum())))
     if relative.min() < LIMITS.light:  # the order of those that count is theirs alone
         counted = np.flatnonzero(relative >= LIMITS.light)
         keys = _keys(X[rows[counted]], Y[rows[counted]], None if groups is None else groups[rows[counted]])

@@ -65,7 +65,9 @@ def embedded(weights: list[np.ndarray], biases: list[np.ndarray], settings: Sett
     scales, network = embed(weights, biases, settings.gamma)
     unknown = [np.nan]  # without data
     contraction = network.contraction()
-    history = History(unknown, squared_error=unknown, contraction=[contraction], step_size=unknown)
+    history = History(
+        unknown, squared_error=unknown, contraction=[contraction], step_size=unknown, n_rows=[0]
+    )
     facts = {
         "n_iter_": 0,
         "loss_curve_": [],
