@@ -56,8 +56,8 @@ with threadpool_limits(1):
 # %%
 # What the figures mean for a service:
 #
-# * A single row costs tens to hundreds of times what it costs in a batch: most of its time goes to checks and
-#   to the set-up of a solver. Rows that arrive together should be predicted together.
+# * A single row costs about ten times what it costs in a batch: its products are too small to be quick, and
+#   checks take their share. Rows that arrive together should be predicted together.
 # * ``width=inf`` has no equilibrium to solve; each row takes the kernel to every training row instead. With
 #   hundreds of training rows it is the quickest of the estimators with all layers.
 # * ``width`` decides on what a batch costs: an equilibrium takes products with an m × m matrix.

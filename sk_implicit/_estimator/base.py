@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOp
 from sklearn.utils.validation import check_is_fitted
 
 from .._numerics.blas import one_pool
+from .._numerics.blocks import FEW_ROWS
 from .._version import __version__
 from ..equilibrium import solver_names
 from ..inputs.limits import LIMITS as RANGES
@@ -29,6 +30,7 @@ from ..models import (
     fit_limit,
     fit_network,
     fitted_model,
+    kept_model,
     learn_batch,
     predictions,
 )
@@ -205,8 +207,11 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
 
     def _rows_and_model(self, X) -> tuple[Any, NetworkModel | LimitModel]:
         """Return validated rows, and the model of the estimator, which must be fitted."""
-        check_is_fitted(self)
-        model = fitted_model(self)
+        few = _are_few(X)
+        model = kept_model(self) if few else None
+        if model is None:
+            check_is_fitted(self)
+            model = fitted_model(self, keep=few)
         return validated_rows(self, X, model.dtype), model
 
     def _predictions(self, model: FittedModel, X) -> np.ndarray:
@@ -299,3 +304,10 @@ class BaseImplicitReLU(CallbackSupport, BaseEstimator):
             state.setdefault(name, value)
         state.setdefault("_published", published_names(state))
         super().__setstate__(state)
+
+
+def _are_few(X) -> bool:
+    """Whether X, which may be anything, holds a few rows."""
+    shape = getattr(X, "shape", None)
+    n = shape[0] if shape else len(X) if isinstance(X, list | tuple) else np.inf
+    return isinstance(n, Integral) and n <= FEW_ROWS

@@ -14,6 +14,7 @@ from sklearn.utils import check_array, check_consistent_length, check_X_y, colum
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from .._numerics.blocks import FEW_ROWS
 from ..function_space.leaving_out import LeavingOut
 from ..inputs.relevance import choose_inputs
 from ..inputs.scaling import InputScaling
@@ -198,6 +199,8 @@ def _levels_to_keep(estimator, X):
 
 def validated_rows(estimator, X, dtype: np.dtype):
     """Check X against what an estimator was fitted to and return it in that precision, CSR where sparse."""
+    if _needs_no_look(estimator, X, dtype):
+        return X
     categories = getattr(estimator, "categories_", ())
     refuse_lazy(X)
     if any(categories):
@@ -216,6 +219,15 @@ def validated_rows(estimator, X, dtype: np.dtype):
             "or fit on float64 input."
         )
     return rounded
+
+
+def _needs_no_look(estimator, X, dtype: np.dtype) -> bool:
+    """Whether X is a few complete rows of numbers without names, as the fit was; anything else gets words."""
+    if type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or not 0 < len(X) <= FEW_ROWS:
+        return False
+    known = vars(estimator)
+    named = "feature_names_in_" in known or any(known.get("categories_", ()))
+    return not named and X.shape[1] == known["n_features_in_"] and bool(np.isfinite(X).all())
 
 
 def hold_out(left_out: LeavingOut, seed: int, fraction: float, strata: np.ndarray | None = None):

@@ -9,6 +9,8 @@ import numpy as np
 
 # Entries of an (n, m) array that is worked on at a time: 16 MB in float64.
 BLOCK_ENTRIES = 2_000_000
+# Rows that a service may ask for at a time, again and again: what is derived of a model is kept for the next.
+FEW_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)

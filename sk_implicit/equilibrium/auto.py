@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .few_rows import FewRows
 from .modulus import Modulus
 from .newton_krylov import NewtonKrylov
 from .options import BlockOptions
@@ -30,6 +31,8 @@ from .problem import FixedPoint
 from .result import BlockResult
 from .stages import ByCorrections, Solver, in_turn
 from .sweeps import Schedule
+
+FEW_ROWS = FewRows()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +80,6 @@ class Auto:
         worth_it = options.tol <= self.tight and not (options.warm or few)
         if (worth_it or not one_solution) and problem.operator.relative_norm >= self.wide:
             del stages[0]
+        if FEW_ROWS.serves(problem, options):
+            stages.insert(0, FEW_ROWS)
         return in_turn(*stages)(problem, Z, options)

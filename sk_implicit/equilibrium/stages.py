@@ -89,7 +89,7 @@ def cascade(
         budget = options.max_iter[rows] - best.n_iter[rows]
         part = stage(part_problem, start, BlockOptions(options.tol, budget, warm))
         best.merge(rows, part)
-        left = np.isin(part.status, [status.value for status in passed_on])
+        left = np.any([part.status == status.value for status in passed_on], axis=0)
         rows, warm = rows[left & (best.n_iter[rows] < options.max_iter[rows])], True
         if not rows.size:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array, issparse
@@ -103,19 +104,30 @@ def _mirror(square: np.ndarray) -> None:
     np.copyto(square, square.T, where=lower)
 
 
+class UnitRows(NamedTuple):
+    """Rows of unit length and their lengths, as `normalised` returns them: computed once for many calls."""
+
+    rows: Any
+    lengths: np.ndarray
+
+
 def is_single(X) -> bool:
+    if isinstance(X, UnitRows):
+        return False
     return (X if issparse(X) else np.asarray(X)).dtype == np.float32
 
 
-def normalised(X, name: str):
+def normalised(X, name: str) -> UnitRows:
     """Return rows of unit length, (n, d), and their lengths, (n,), in float64; zero rows stay."""
+    if isinstance(X, UnitRows):
+        return X
     X = csr_array(X, dtype=np.float64) if issparse(X) else np.asarray(X, dtype=np.float64)
     if X.ndim != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_features); got shape {X.shape}.")
     norms = _lengths(X)
     if issparse(X):
-        return csr_array(diags_array(1 / np.where(norms > 0.0, norms, 1.0)) @ X), norms
-    return X / np.where(norms > 0.0, norms, 1.0)[:, None], norms
+        return UnitRows(csr_array(diags_array(1 / np.where(norms > 0.0, norms, 1.0)) @ X), norms)
+    return UnitRows(X / np.where(norms > 0.0, norms, 1.0)[:, None], norms)
 
 
 def check_range(norm_x: np.ndarray, norm_y: np.ndarray, evaluator: TableEvaluator, dtype: np.dtype) -> None:

@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ._matrix import check_range, is_single, limit_matrices, normalised
+from ._matrix import UnitRows, check_range, is_single, limit_matrices, normalised
 from ._table import TILE, TableEvaluator
 
 Kind = Literal["ntk", "nngp", "phi"]
@@ -139,7 +139,7 @@ def limit_functions(gamma: float) -> LimitFunctions:
 
 
 def limit_kernel(
-    X: np.ndarray, Y: np.ndarray | None = None, *, gamma: float, kind: Kind = "ntk"
+    X: np.ndarray, Y: np.ndarray | UnitRows | None = None, *, gamma: float, kind: Kind = "ntk"
 ) -> np.ndarray:
     """Kernel matrix ‖x̃‖ ‖x̃'‖ k(ρ) of augmented inputs.
 

@@ -1,7 +1,7 @@
 """Fitted models, which know no estimator, and the two functions that fit them."""
 
 from .finite_width import fit_network
-from .fitted import fitted_model
+from .fitted import fitted_model, kept_model
 from .infinite_width import fit_limit
 from .limit_model import LimitModel
 from .network_model import NetworkModel
@@ -26,6 +26,7 @@ __all__ = [
     "fit_limit",
     "fit_network",
     "fitted_model",
+    "kept_model",
     "learn_batch",
     "predictions",
 ]

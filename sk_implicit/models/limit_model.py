@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.sparse import csr_array, issparse
 from ..function_space.posterior import Posterior
 from ..inputs.scaling import InputScaling, brought_near, taken_back
 from ..limit import limit_kernel
+from ..limit._matrix import UnitRows, normalised
 from .network_model import posterior_attributes
 from .protocol import Outputs
 from .row_blocks import map_rows
@@ -19,7 +21,7 @@ from .scales import Scales
 from .uncertainty import limit_variance, observed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LimitModel:
     """A trained network of infinite width; the protocol is `FittedModel`.
 
@@ -46,6 +48,11 @@ class LimitModel:
     posterior: dict[str, np.ndarray] | None = None
     loss: str = "squared_error"
 
+    @cached_property
+    def unit_landmarks(self) -> UnitRows:
+        """The landmarks as kernels need them, in float64."""
+        return normalised(self.landmarks, "landmarks")
+
     @property
     def dtype(self) -> np.dtype:
         """Precision of rows and predictions."""
@@ -54,9 +61,9 @@ class LimitModel:
     def outputs(self, X, n_jobs: int | None = None) -> Outputs:
         """Return the limit's outputs, (n, k)."""
         values = np.empty((X.shape[0], self.dual.shape[1]), dtype=X.dtype)
-        landmarks = self.landmarks.astype(np.float64)
         for rows, block in map_rows(
-            limit_outputs, X, max(self.landmarks.shape), self.scales.inputs_to_predict, landmarks, self.dual,
+            limit_outputs, X, max(self.landmarks.shape), self.scales.inputs_to_predict, self.unit_landmarks,
+            self.dual,
             n_jobs=n_jobs, gamma=self.gamma,
         ):  # fmt: skip
             values[rows] = block
@@ -68,7 +75,7 @@ class LimitModel:
         assert arrays is not None, "fitted without what standard deviations need"
         std = np.empty((X.shape[0], len(arrays["amplitudes"])))
         for rows, block in map_rows(
-            limit_std, X, max(self.landmarks.shape), self.scales.inputs, self.landmarks, arrays,
+            limit_std, X, max(self.landmarks.shape), self.scales.inputs, self.unit_landmarks, arrays,
             n_jobs=n_jobs, gamma=self.gamma, noise=noise,
         ):  # fmt: skip
             std[rows] = block
@@ -78,7 +85,13 @@ class LimitModel:
         """Return the covariance of new observations, (n, n, k), on the network's scale."""
         assert self.posterior is not None, "fitted without what covariances need"
         return limit_std(
-            X, self.scales.inputs, self.landmarks, self.posterior, gamma=self.gamma, noise=noise, full=True
+            X,
+            self.scales.inputs,
+            self.unit_landmarks,
+            self.posterior,
+            gamma=self.gamma,
+            noise=noise,
+            full=True,
         )
 
     def attributes(self) -> dict[str, Any]:
@@ -98,7 +111,7 @@ class LimitModel:
 
 
 def limit_outputs(
-    X, inputs: InputScaling, landmarks: np.ndarray, dual: np.ndarray, *, gamma: float
+    X, inputs: InputScaling, landmarks: UnitRows, dual: np.ndarray, *, gamma: float
 ) -> np.ndarray:
     """Return the outputs of the infinitely wide network, K(X, landmarks) · dual, (n, k)."""
     X, exponents = brought_near(inputs.apply(X))
@@ -107,8 +120,8 @@ def limit_outputs(
 
 
 def limit_std(
-    X, inputs: InputScaling, landmarks, arrays: dict[str, np.ndarray], *, gamma: float, noise: bool = True,
-    full: bool = False,
+    X, inputs: InputScaling, landmarks: UnitRows, arrays: dict[str, np.ndarray], *, gamma: float,
+    noise: bool = True, full: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """Return the standard deviation of new observations by the infinitely wide network, (n, k).
 
@@ -118,7 +131,7 @@ def limit_std(
         Rows as the user has them.
     inputs : InputScaling
         What the network sees of them.
-    landmarks : (p, q) array or CSR array
+    landmarks : UnitRows
         Augmented training rows that span the fit.
     arrays : dict
         The `Posterior`, as plain arrays.

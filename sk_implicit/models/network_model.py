@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from .uncertainty import observed, spanning_features, tangent_variance
 PREDICT_TOL = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NetworkModel:
     """A trained network of finite width; the protocol is `FittedModel`.
 
@@ -101,13 +102,19 @@ class NetworkModel:
             values[rows], missed[rows] = block
         return Outputs(values, missed)
 
+    @cached_property
+    def uncertainty(self) -> tuple[Posterior, TangentFeatures]:
+        """The posterior, and the Jacobian on the rows that span it."""
+        assert self.posterior is not None, "fitted without what standard deviations need"
+        return Posterior.from_arrays(self.posterior), spanning_features(self.network, self.posterior)
+
     def std(self, X, n_jobs: int | None = None, *, noise: bool = True) -> np.ndarray:
         """Return the standard deviation of new observations, (n, k), on the network's scale."""
-        arrays, network = self.posterior, self.network
-        assert arrays is not None, "fitted without what standard deviations need"
-        std = np.empty((X.shape[0], len(arrays["amplitudes"])))
+        posterior, spanning = self.uncertainty
+        network = self.network
+        std = np.empty((X.shape[0], len(posterior.amplitudes)))
         for rows, block in map_rows(
-            network_std, X, max(network.shape[:2]), self.scales.inputs, network, arrays,
+            network_std, X, max(network.shape[:2]), self.scales.inputs, posterior, spanning,
             n_jobs=n_jobs, options=self.options(X.dtype), noise=noise,
         ):  # fmt: skip
             std[rows] = block
@@ -115,9 +122,8 @@ class NetworkModel:
 
     def covariance(self, X, *, noise: bool = True) -> np.ndarray:
         """Return the covariance of new observations, (n, n, k), on the network's scale."""
-        assert self.posterior is not None, "fitted without what covariances need"
         return network_std(
-            X, self.scales.inputs, self.network, self.posterior,
+            X, self.scales.inputs, *self.uncertainty,
             options=self.options(X.dtype), noise=noise, full=True,
         )  # fmt: skip
 
@@ -191,27 +197,29 @@ def network_equilibria(X, inputs: InputScaling, network: Network, *, options: Eq
 
 
 def network_std(
-    X, inputs: InputScaling, network: Network, arrays: dict[str, Any], *, options: EquilibriumOptions,
+    X, inputs: InputScaling, posterior: Posterior, spanning: TangentFeatures, *, options: EquilibriumOptions,
     noise: bool = True, full: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """Return the standard deviation of new observations by a network, (n, k).
 
     Parameters
     ----------
-    X, inputs, network, options
+    X, inputs, options
         As in `network_outputs`.
-    arrays : dict
-        The `Posterior` and the Jacobian on the landmarks, as plain arrays.
+    posterior : Posterior
+        Of the function.
+    spanning : TangentFeatures
+        The network's Jacobian on the landmarks.
     noise : bool
         Whether the noise of an observation is in it.
     full : bool
         Whether to return the covariance between the rows instead, (n, n, k).
     """
-    posterior = Posterior.from_arrays(arrays)
+    network = spanning.network
     X, exponents = brought_near(inputs.apply(X))
     layers, _ = network.forward(X, options)
     new = TangentFeatures.at(network, layers, options)
-    variance = tangent_variance(posterior, spanning_features(network, arrays), new, full=full)
+    variance = tangent_variance(posterior, spanning, new, full=full)
     return observed(posterior, variance, exponents, noise=noise)
 
 

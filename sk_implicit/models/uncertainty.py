@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..function_space.posterior import LeftOutRows, Posterior, calibrated, leave
 from ..function_space.ridge import choose_landmarks, fit_ridge
 from ..inputs.scaling import taken_back
 from ..limit import limit_diagonal, limit_kernel
+from ..limit._matrix import UnitRows
 from ..network import Layers, Network
 from ..network.adjoint import State, Term
 from ..network.tangent import TangentFeatures, kernel_block
@@ -95,13 +97,13 @@ def tangent_variance(
     return posterior.covariance(cross, [kernel_block(new, c=c).astype(np.float64) for c in outputs])
 
 
-def limit_variance(posterior: Posterior, X_p, X, *, gamma: float, full: bool = False) -> np.ndarray:
-    """Return the variance of the function, (r, k), given the landmarks' and the new augmented rows.
+def limit_variance(posterior: Posterior, X_p: UnitRows, X, *, gamma: float, full: bool = False) -> np.ndarray:
+    """Return the variance of the function, (r, k), given the landmarks and the new augmented rows.
 
     With ``full``, the covariance between the new rows, (r, r, k).
     """
     X = X.astype(np.float64)
-    cross = limit_kernel(X, X_p.astype(np.float64), gamma=gamma)
+    cross = limit_kernel(X, X_p, gamma=gamma)
     if not full:
         return posterior.variance([cross], [limit_diagonal(X, gamma=gamma)])
     return posterior.covariance([cross], [limit_kernel(X, gamma=gamma)])
@@ -133,7 +135,18 @@ def spanning_arrays(tangent: TangentFeatures) -> dict[str, Any]:
     return arrays
 
 
-def spanning_features(network: Network, arrays: dict[str, Any]) -> TangentFeatures:
+@dataclass(frozen=True, slots=True)
+class SpanningFeatures(TangentFeatures):
+    """The Jacobian's factors on landmarks, which meet one block of new rows after another: E is made once."""
+
+    columns: tuple[np.ndarray, ...] = ()
+
+    def E(self, c: int) -> np.ndarray:
+        """Return E^c, (p, m)."""
+        return self.columns[c]
+
+
+def spanning_features(network: Network, arrays: dict[str, Any]) -> SpanningFeatures:
     """Return what `spanning_arrays` was made from."""
     layers = Layers(arrays["X"], arrays["Phi"], arrays["Z"])
     terms, number = [], 0
@@ -149,4 +162,6 @@ def spanning_features(network: Network, arrays: dict[str, Any]) -> TangentFeatur
             state = State.PHI if np.array_equal(own, layers.Phi) else State.OWN
         terms.append(Term(arrays[f"left_{number}"], state, own if state is State.OWN else None))
         number += 1
-    return TangentFeatures(network, layers, tuple(terms))
+    tangent = TangentFeatures(network, layers, tuple(terms))
+    columns = tuple(tangent.E(c) for c in range(network.shape.k))
+    return SpanningFeatures(network, layers, tangent.terms, columns)

@@ -28,7 +28,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, sqrt
 from numbers import Integral
@@ -36,11 +36,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._numerics.blocks import FEW_ROWS
 from .._numerics.spectral import operator_norm
 from ..equilibrium import EquilibriumOperator, EquilibriumOptions, EquilibriumResult, solve
 from ..equilibrium.recursion import recur
 
 INITS = ("gaussian", "bernoulli")
+# What is derived of the weights.
+_DERIVED = ("theta", "operator", "feature_weights")
 OUTPUT_INITS = ("centred", "gaussian", "zero")
 
 
@@ -143,7 +146,7 @@ class Network:
 
     def __getstate__(self):
         """Leave out what is derived: a network is sent to another process as its weights."""
-        return {name: part for name, part in vars(self).items() if name not in ("theta", "operator")}
+        return {name: part for name, part in vars(self).items() if name not in _DERIVED}
 
     def __sizeof__(self) -> int:
         """Return the size with the weights, by which Dask decides what to send only once."""
@@ -164,9 +167,17 @@ class Network:
         norm, _ = operator_norm(self.A, tol=1e-8)
         return self.s * norm
 
+    @cached_property
+    def feature_weights(self) -> np.ndarray:
+        """Wᵀ/√m, kept for single rows, which would take longer to scale it than to multiply by it; (p, m)."""
+        return np.ascontiguousarray(self._scaled_W().T)
+
+    def _scaled_W(self) -> np.ndarray:
+        return self.W / self.W.dtype.type(sqrt(self.shape.m))
+
     def feature_map(self, X) -> np.ndarray:
         """Return Φ = σ(X Wᵀ)/√m, (n, m)."""
-        Phi = np.asarray(X @ (self.W / self.W.dtype.type(sqrt(self.shape.m))).T)
+        Phi = np.asarray(X @ (self.feature_weights if X.shape[0] <= FEW_ROWS else self._scaled_W().T))
         return np.maximum(Phi, 0, out=Phi)
 
     def forward(
@@ -196,7 +207,10 @@ class Network:
         if isfinite(self.depth):
             result = recur(self.operator, Phi, int(self.depth))
         else:
-            result = solve(self.operator, Phi, **asdict(options), Z0=Z0, norm_bound=norm_bound)
+            result = solve(
+                self.operator, Phi, solver=options.solver, tol=options.tol, max_iter=options.max_iter,
+                Z0=Z0, norm_bound=norm_bound,
+            )  # fmt: skip
         return Layers(X, Phi, result.solution), result
 
     def output(self, layers: Layers) -> np.ndarray:

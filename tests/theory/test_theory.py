@@ -133,13 +133,16 @@ def test_tangent_kernel_is_that_of_finite_differences(n_outputs):
         X, y, width=5, equilibrium_tol=1e-14, fit_intercept=True, output_init="gaussian", max_iter=2
     )
     rows = []
-    for part in (model.A_, model.W_, model.U_, model.V_):
+    for name in ("A_", "W_", "U_", "V_"):
+        part = getattr(model, name)
         for index in np.ndindex(*part.shape):
             outputs = []
             for step in (1e-6, -1e-6):
-                part[index] += step
+                moved = part.copy()
+                moved[index] += step
+                setattr(model, name, moved)
                 outputs.append(model.predict(X).reshape(4, -1) / model.y_scale_)
-                part[index] -= step
+            setattr(model, name, part)
             rows.append(((outputs[0] - outputs[1]) / 2e-6).ravel(order="F"))
     J = np.array(rows).T
     np.testing.assert_allclose(tangent_kernel(model, X), J @ J.T, rtol=1e-5, atol=1e-7)
