@@ -139,12 +139,14 @@ MAX_TRAINING_ROWS = {"GaussianProcess": 2000, "KernelRidge": 5000, "SVR": 5000, 
 def model_version(name: str) -> str:
     """Return the version that a result belongs to; for our own models, of the source itself."""
     packages = {"LightGBM": "lightgbm", "CatBoost": "catboost", "RealMLP": "pytabkit"}
-    if name not in FACTORIES or name.startswith(OURS):
+    if name.startswith(OURS):
         import sk_implicit
 
         digest = hashlib.sha256()
         for path in sorted(Path(sk_implicit.__file__).parent.rglob("*.py")):
             digest.update(path.read_bytes())
         return f"sk-implicit {sk_implicit.__version__}+{digest.hexdigest()[:8]}"
+    if name not in FACTORIES:
+        raise ValueError(f"no model is called {name!r}; there are {', '.join(FACTORIES)}")
     package = packages.get(name, "scikit-learn")
     return f"{package} {version(package)}"

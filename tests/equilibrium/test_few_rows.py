@@ -121,3 +121,11 @@ def test_units_that_wake_late_are_not_left_out():
     c[0, 0] = 1.0
     result = solve(EquilibriumOperator(A, m**0.5), c, tol=1e-10)
     np.testing.assert_allclose(result.solution[0, :chain], 0.9 ** np.arange(chain), rtol=1e-9)
+
+
+def test_products_are_counted_by_the_bytes_they_read():
+    """At this tolerance all are in float32, half a product each; one more follows the first steps."""
+    A = np.random.default_rng(0).standard_normal((40, 40))
+    result = solve(A, np.ones((1, 40)), gamma=0.3, tol=1e-4)
+    assert result.solver == "few_rows" and result.converged and (result.solution > 0).all()
+    assert result.n_products == (result.n_iter + 1) / 2
