@@ -129,3 +129,18 @@ def test_products_are_counted_by_the_bytes_they_read():
     result = solve(A, np.ones((1, 40)), gamma=0.3, tol=1e-4)
     assert result.solver == "few_rows" and result.converged and (result.solution > 0).all()
     assert result.n_products == (result.n_iter + 1) / 2
+
+
+def test_first_steps_tell_the_active_units():
+    """They are steps with the ReLU from zero; what they lead to is found without trying all units."""
+    operator, c = problem(60, 0.4, 1)
+    M = operator.by_rows(np.dtype(np.float32), False)
+    e, low = c[0].astype(np.float32), np.zeros(60, np.float32)
+    e -= 0.5 * e.max()
+    relative, change = FewRows()._first(M, e, low)
+    before = delta = np.maximum(e, 0)
+    for _ in range(FewRows().first):
+        before, delta = delta, np.maximum(delta @ M + e, 0)
+    assert (delta == 0).any()
+    np.testing.assert_allclose(relative, delta @ M, rtol=1e-5, atol=1e-7)
+    assert change == pytest.approx(np.linalg.norm(delta - before), rel=1e-3)

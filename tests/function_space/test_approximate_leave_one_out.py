@@ -15,6 +15,7 @@ from sk_implicit.function_space.deviances import GammaDeviance, PoissonDeviance
 from sk_implicit.function_space.leave_one_out import LeaveOneOutErrors
 from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.function_space.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
+from sk_implicit.function_space.penalty import best_penalty
 from sk_implicit.function_space.pinball import Pinball
 
 
@@ -209,3 +210,15 @@ def test_penalties_that_leave_a_kernel_singular_are_passed_over(k, below):
     assert choice.alpha > 0.2 * below  # the curvature of the loss is a quarter, or less
     assert np.isfinite(choice.score)
     assert np.isinf(choice.curve).any()
+
+
+def test_penalties_of_quantiles_are_chosen_by_a_rounder_loss_and_scored_by_that_of_the_fit():
+    K, Y, _ = problem("quantile")
+    loss, weights, F0 = Pinball(np.array([0.3, 0.5])), np.ones(len(Y)), np.zeros(Y.shape)
+    found = best_penalty(K, Y, F0, weights, loss, None, scale=2.0)
+    narrow, wide = loss.at_noise(found.noise)
+    assert (narrow.width < wide.width).all()
+    choice = approximate_leave_one_out(K, Y, F0, weights, wide, None)
+    assert found.relative == pytest.approx(choice.alpha * narrow.size / wide.size)
+    left, start = (narrow.evaluate(Y, F).value.mean() for F in (choice.predictions, F0))
+    assert found.score == pytest.approx(1 - left / start)

@@ -93,3 +93,9 @@ def test_float32_rows_leave_large_targets_their_digits(width):
     assert model.predict(X).dtype == np.float64
     assert model.score(X, y) > 0.9
     assert ImplicitReLURegressor(width, random_state=0).fit(X, y - 1.7e9).predict(X).dtype == np.float32
+
+
+@pytest.mark.parametrize(("mean", "dtype"), [(8000.0, np.float32), (9000.0, np.float64)])
+def test_predictions_are_float64_where_float32_has_not_three_digits_of_what_varies(mean, dtype):
+    scaling = TargetScaling(np.array([mean]), np.array([1.0]))  # 2^-23 of 8389 is a thousandth
+    assert scaling.invert(np.zeros((2, 1), np.float32)).dtype == dtype

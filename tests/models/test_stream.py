@@ -1,6 +1,7 @@
 """``partial_fit``: against recursive least squares, one fit to all rows, and streams that drift."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,18 @@ def test_a_damped_step_from_elsewhere_minimises_the_damped_model(name):
     assert_allclose(pushed, dense(network, information) @ (d + change) + damping * change, atol=1e-8)
 
 
+def test_a_step_does_not_depend_on_the_dampings_before_it():
+    loss, k = LOSSES["squared"]
+    network, batch = small_problem(k, loss)
+    information = Information.of(2.0, network, loss)
+    d = np.zeros(network.shape.n_weights)
+    here = recursive._evaluate(network, network, batch, loss, information, to(1e-13), None)
+    system = recursive._System(here, batch, loss, information, to(1e-13))
+    for damping in (0.0, 0.5, 0.5, 0.0):
+        alone = recursive._System(here, batch, loss, information, to(1e-13)).step(d, information, damping)
+        assert_allclose(system.step(d, information, damping), alone, rtol=1e-12)
+
+
 def test_misfit_is_that_of_the_covariance_of_the_batch():
     loss, k = LOSSES["squared"]
     network, batch = small_problem(k, loss)
@@ -157,7 +170,11 @@ def test_misfit_is_that_of_the_covariance_of_the_batch():
     root = np.tile(np.sqrt(batch.weights), k)
     S = root[:, None] * joint_kernel(tangent) * root / 3.0 + np.eye(12 * k)
     q = root * np.ravel(batch.Y.T)
-    assert after.misfit == pytest.approx(q @ np.linalg.solve(S, q) / len(q))
+    misfit = q @ np.linalg.solve(S, q) / len(q)
+    assert after.misfit == pytest.approx(misfit) and after.n_batches == 1
+    fourth = replace(information, misfit=3 * misfit, n_batches=3)  # the mean of four batches
+    _, after, _ = learn(network, batch, loss, fourth, to(1e-13), certified=False)
+    assert after.misfit == pytest.approx(2.5 * misfit) and after.n_batches == 4
 
 
 def test_batches_foretold_worse_than_chance_are_learnt_against_less_of_a_past():
