@@ -51,14 +51,22 @@ def test_derivatives_by_the_scales_agree_with_finite_differences():
         assert_allclose(found[:, j], expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("n, p", [(5, 9), (9, 5)])
-def test_leverages_are_those_of_the_dense_matrix(n, p):
+@pytest.mark.parametrize("n, p", [(3, 9), (5, 9), (9, 5)])
+def test_leverages_are_those_of_the_dense_matrix(n, p, monkeypatch):
+    factorised, cholesky = [], optimism.cholesky
+
+    def recorded(matrix, **options):
+        factorised.append(len(matrix))
+        return cholesky(matrix, **options)
+
+    monkeypatch.setattr(optimism, "cholesky", recorded)
     slopes = list(np.random.RandomState(0).standard_normal((2, n, p)))
     Z = np.sqrt(optimism.SETTINGS.curvature) * np.vstack(slopes)
     expected = np.eye(2 * n) - Z @ np.linalg.inv(Z.T @ Z + np.eye(p)) @ Z.T
     found = optimism._unexplained(slopes)
     assert_allclose(found[0], expected[:n, :n], atol=1e-12)
     assert_allclose(found[1], expected[n:, n:], atol=1e-12)
+    assert factorised == [min(2 * n, p)]
 
 
 def test_a_newton_step_predicts_what_scales_without_a_row_make_of_it(monkeypatch):

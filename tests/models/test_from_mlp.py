@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sk_implicit import ImplicitReLURegressor
 from sk_implicit.equilibrium import EquilibriumOptions
-from sk_implicit.models import fitted_model
+from sk_implicit.models import fitted_model, from_mlp
 from sk_implicit.theory import convergence_certificate, network_inputs, well_posedness
 
 X = np.random.RandomState(0).standard_normal((60, 4))
@@ -38,6 +38,20 @@ def test_the_predictions_are_the_same(layers, y):
     got = model.predict(new)
     assert got.shape == expected.shape
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("layers", [(8, 6), (6, 12)], ids=str)
+def test_norms_of_layers_are_taken_of_tall_matrices(layers, monkeypatch):
+    """Whichever is longer, the iteration's vectors are the shorter side's."""
+    shapes, operator_norm = [], from_mlp.operator_norm
+
+    def recorded(B, **options):
+        shapes.append(B.shape)
+        return operator_norm(B, **options)
+
+    monkeypatch.setattr(from_mlp, "operator_norm", recorded)
+    ImplicitReLURegressor.from_mlp(perceptron(layers, Y))
+    assert shapes and all(high >= wide for high, wide in shapes)
 
 
 @pytest.mark.parametrize("layers", [layers for layers in LAYERS if layers], ids=str)

@@ -118,6 +118,19 @@ def test_training_by_conjugate_gradients_follows_training_by_factorisation(k, mo
     assert_allclose(iterative.history.loss, dense.history.loss, rtol=1e-4)
 
 
+def test_the_kernel_of_a_preconditioner_serves_in_the_next_steps(monkeypatch):
+    made = []
+
+    def counted(tangent):
+        made.append(tangent)
+        return kernel_block(tangent)
+
+    monkeypatch.setattr(tangent_system, "LIMITS", tangent_system.SystemLimits(dense=0))
+    monkeypatch.setattr(tangent_system, "kernel_block", counted)
+    state = run(objective(k=2, penalty=0.3), "lm", max_iter=5)
+    assert len(state.history.loss) > 3 and len(made) == 1
+
+
 def test_contradictory_rows_without_penalty_are_fitted_by_their_mean():
     """K is singular: equal rows with different targets cannot be interpolated."""
     goal = objective(n=8)
