@@ -66,6 +66,11 @@ class RelevanceSettings:
     spread_share : float
         Weight of the spread's scales over the share of it that is foretold on rows left out, up to 1: of two
         noises, one four times the other, a quarter is.
+    power_of_classes : float
+        Of the factors learnt from indicators as if they were normal targets. On 24 tables of classes the
+        log-loss at infinite width is .424, .424, .425, .426 and .435 for powers of 0, .25, .35, .5 and 1
+        (.443 without encoded features), the accuracy .795, .800, .798, .801 and .800 (.792); at width 200
+        the log-loss rises from .25 on.
     largest_gamma : float
         The limit kernel has to exist (γ < √2) and to be far enough from where it ceases to.
     """
@@ -82,6 +87,7 @@ class RelevanceSettings:
     scale_bounds: tuple[float, float] = (-6.0, 4.0)
     encoded_share: float = 0.45
     spread_share: float = 4.0
+    power_of_classes: float = 0.25
     largest_gamma: float = 1.2
 
 
@@ -92,7 +98,7 @@ _INDEPENDENT = ScalePrior()
 def choose_inputs(
     X, Y: np.ndarray, weights: np.ndarray, *, gamma: float, bias: bool, relevance: str | None,
     balanced: bool = False, left_out: LeavingOut | None = None, standardize: bool = False,
-    categorical: np.ndarray | None = None, spread: bool = False,
+    categorical: np.ndarray | None = None, spread: bool = False, classes: bool = False,
 ) -> InputScaling:  # fmt: skip
     """Return what the network is to see of X.
 
@@ -119,6 +125,10 @@ def choose_inputs(
         As in `Table.of`.
     spread : bool, default=False
         Whether the network is to follow how far targets spread, too: see `following_spread`.
+    classes : bool, default=False
+        Whether targets are indicators of classes, of which the likelihood believes too much: of what was
+        learnt a power is taken (`RelevanceSettings.power_of_classes`), and features that are mostly alike
+        start smaller, whatever their values.
     """
     if left_out is not None and left_out.counted is not None:
         rows = left_out.measured()
@@ -135,6 +145,8 @@ def choose_inputs(
     sample, encoded = features, np.arange(0)
     groups = table.column_features
     columns = indicator_sizes(features, weights_of_sample, _varies(X))
+    if classes and standardize:
+        columns = np.minimum(columns, rare_sizes(X, weights))
     columns[d:] = 1.0  # have their size
     if encoding is not None:
         sample, encoded = np.hstack([features, encoding.apply(features)]), np.unique(encoding.feature)
@@ -158,6 +170,10 @@ def choose_inputs(
         factors, bias_factor = most.factors(bias)
         optimism = measure_optimism(*most)
         optimism = optimism.of_share(float(weights_of_sample.sum() / weights.sum()))
+    if classes:
+        power = SETTINGS.power_of_classes
+        factors, bias_factor = factors**power, bias_factor**power if bias else 0.0
+        optimism = None if optimism is None else optimism.of_share(power**2)
     if spread:
         learnt = factors, bias_factor
         factors, bias_factor = following_spread(learnt, sample, Y, weights_of_sample, groups, **options)

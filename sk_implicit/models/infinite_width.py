@@ -34,6 +34,7 @@ def fit_limit(rows: DistinctRows, task: Task, settings: Settings) -> Fitted:
         rows.X, rows.Y, weights, gamma=settings.gamma, bias=settings.fit_intercept,
         relevance=settings.relevance, balanced=task.balanced, left_out=left_out,
         standardize=settings.standardize, categorical=task.categorical, spread=task.spread,
+        classes=task.classes,
     )  # fmt: skip
     target.apply(rows.Y, rows.X.dtype)  # predictions have the precision of X, and have to fit in it
     X, Y = inputs.apply(rows.X), target.apply(rows.Y, np.float64)

@@ -87,6 +87,8 @@ class Task:
         Which columns are numbers of levels; None for none.
     spread : bool
         Whether the network is to follow how far targets spread, too (see `choose_inputs`).
+    classes : bool
+        Whether targets are indicators of classes (see `choose_inputs`).
     """
 
     scale_targets: Callable[[np.ndarray, np.ndarray], Targets]
@@ -96,6 +98,7 @@ class Task:
     balanced: bool = False
     categorical: np.ndarray | None = None
     spread: bool = False
+    classes: bool = False
 
 
 class Listener(Protocol):

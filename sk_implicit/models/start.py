@@ -44,6 +44,7 @@ def new_start(rows: DistinctRows, task: Task, settings: Settings, rng: np.random
         X, Y, rows.weights, gamma=settings.gamma, bias=settings.fit_intercept,
         relevance=settings.relevance, balanced=task.balanced, left_out=rows.left_out,
         standardize=settings.standardize, categorical=task.categorical, spread=task.spread,
+        classes=task.classes,
     )  # fmt: skip
     target = task.scale_targets(Y, rows.weights)
     start = draw_network(

@@ -1,5 +1,7 @@
 """What the network sees of its inputs: the likelihood's gradient, its weights, and what it does to noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
@@ -8,6 +10,7 @@ from scipy.sparse import random as sparse_random
 
 from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.function_space.leaving_out import LeavingOut
+from sk_implicit.inputs import relevance as relevance_module
 from sk_implicit.inputs.likelihood import Likelihood
 from sk_implicit.inputs.relevance import SETTINGS, choose_inputs, learn_relevance
 from sk_implicit.inputs.scale_prior import ScalePrior
@@ -230,3 +233,38 @@ def test_what_moves_the_spread_alone_is_seen_where_it_does(two):
     seen = choose_inputs(X, Y, np.ones(300), **options, spread=True).relevance
     assert (seen[2] > 2 * plain[2]) == two
     assert seen[0] > seen[1]
+
+
+@pytest.mark.parametrize("relevance", ["auto", "linear"])
+def test_of_classes_a_power_of_what_was_learnt_counts(relevance, monkeypatch):
+    X = np.random.default_rng(0).standard_normal((120, 4))
+    Y = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
+    found = {}
+    for power in (0.0, 0.25, 1.0):
+        monkeypatch.setattr(relevance_module, "SETTINGS", replace(SETTINGS, power_of_classes=power))
+        inputs = choose_inputs(
+            X, Y, np.ones(len(X)), gamma=0.4, bias=True, relevance=relevance, classes=True, standardize=True
+        )
+        found[power] = np.append(1 / inputs.scale, inputs.bias)
+        if power == 0:
+            assert inputs.optimism is None or (inputs.optimism.factors == 1).all()
+    learnt, unlearnt = (found[power] / found[power][-1] for power in (1.0, 0.0))
+    np.testing.assert_allclose(
+        found[0.25] / found[0.25][-1], unlearnt * (learnt / unlearnt) ** 0.25, rtol=1e-9
+    )
+    assert learnt[0] / learnt[1] > 3 * unlearnt[0] / unlearnt[1]
+
+
+def test_of_classes_features_that_are_mostly_alike_start_smaller():
+    X = np.random.default_rng(0).standard_normal((300, 3))
+    X[:, 1] *= np.arange(300) % 30 == 0  # a pixel at the edge
+    sizes = {}
+    for classes in (False, True):
+        for standardize in (False, True):
+            inputs = choose_inputs(
+                X, np.zeros((300, 1)), np.ones(300), gamma=0.4, bias=True, relevance="linear",
+                classes=classes, standardize=standardize,
+            )  # fmt: skip
+            sizes[classes, standardize] = inputs.scale[0] / inputs.scale[1]
+    assert sizes[True, True] < 0.5 * sizes[False, True]
+    assert sizes[True, False] == sizes[False, False]
