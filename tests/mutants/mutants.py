@@ -4,7 +4,8 @@
 ``TESTS`` once to learn which of them reach which line, then for each mutant those that reach it, the
 quickest first, until one fails. What is known already is not run again: ``results.csv`` beside this file
 holds a line for each mutant, and ``survivors.md`` says of each that survived why it may. A mutant is known
-by its text, not by its line, so that code added elsewhere neither draws others nor loses what is known.
+by its text, not by its line: code added elsewhere loses nothing that is known, but faults in it may be drawn
+in the place of others.
 
 Tests of more than ``--seconds`` together (as measured without a mutant) are left out for a mutant, the
 slowest first: a fault that only they see counts as a survivor, like one that only tests outside ``TESTS``
