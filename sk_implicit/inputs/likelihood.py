@@ -34,15 +34,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
+from .._numerics.blocks import slices
 from ..function_space.leaving_out import LeavingOut
-from ..limit import KernelDerivatives, limit_diagonal, limit_kernel_derivatives
+from ..limit import limit_diagonal
+from ..limit._matrix import mirror, normalised, upper_tiles
 from .scale_prior import SETTINGS as PRIOR
 from .scale_prior import ScalePrior
 
 # Angles with a sine below this are rounding errors of equal or opposite rows.
 _SMALLEST_SINE = 5e-8
+# Rows that are weighed at a time, in a cache.
+_ROWS = 64
 # What the objective returns where the kernel cannot be factorised.
 FAILED = 1e100
 
@@ -72,7 +76,15 @@ class Likelihood:
             numbers = self.left_out.numbers()
             self.same = numbers[:, None] == numbers
         self.n_noises = 1 if self.same is None else 2
+        self._buffers = np.zeros((4, len(X), len(X)))
         self.unit_diagonal = float(np.average(limit_diagonal(X, gamma=gamma), weights=weights))
+
+    def of_rows(self, rows: np.ndarray) -> Likelihood:
+        """Return that of some of the rows."""
+        Y = self.Y[rows]
+        Y = Y[:, np.any(Y, axis=0)]
+        others = self.groups, self.gamma, self.prior, self.n_penalised
+        return Likelihood(self.X[rows], Y, self.weights[rows], *others, self.left_out[rows])
 
     def log_scales(self, parameters: np.ndarray) -> np.ndarray:
         """Return t and t₀."""
@@ -84,31 +96,30 @@ class Likelihood:
         """Return value and gradient (Rasmussen and Williams, eq. 5.9, with the amplitude profiled out)."""
         t, noise = self.log_scales(parameters), np.exp(parameters[-1])
         n, k = self.Y.shape
-        X = self.X * np.exp(t)[self.groups]
-        kernel = limit_kernel_derivatives(X, gamma=self.gamma, by_gamma=False)
-        system = kernel.value.copy()
+        system, angles = measure(self.X * np.exp(t)[self.groups], self.gamma, self._buffers)
         system.flat[:: n + 1] += noise / self.weights
         if self.same is not None:
             system += np.exp(parameters[-2]) * self.same
-        factor, failed = lapack.dpotrf(system.T, lower=True, overwrite_a=True)  # zero above the diagonal
+        # its upper triangle, row by row, is the lower one of LAPACK, column by column
+        factor, failed = lapack.dpotrf(system.T, lower=True, clean=False, overwrite_a=True)
         if failed:
             return FAILED, np.zeros_like(parameters)
-        half, _ = lapack.dpotri(factor, lower=True)
-        inverse = half + half.T
-        inverse.flat[:: n + 1] = half.diagonal()
-        c = inverse @ self.Y
+        half_log_det = np.log(factor.diagonal()).sum()
+        inverse = lapack.dpotri(factor, lower=True, overwrite_c=True)[0].T
+        c = blas.dsymm(1.0, inverse.T, self.Y, lower=True)
         amplitudes = np.einsum("nk,nk->k", self.Y, c) / self.total
-        value = k * (np.log(factor.diagonal()).sum() + 0.5 * (self.total - n) * np.log(noise))
+        value = k * (half_log_det + 0.5 * (self.total - n) * np.log(noise))
         value += 0.5 * self.total * np.log(amplitudes).sum() + self.of_weights
         # −2 ∂value/∂K
-        G = (c / amplitudes) @ c.T - k * inverse
+        A = c / amplitudes
+        diagonal = np.einsum("nk,nk->n", A, c) - k * inverse.diagonal()
         gradient = np.empty_like(parameters)
-        by_column = _by_log_scales(X, kernel, G)
+        by_column, by_same = _by_log_scales(angles, A, c, inverse, self.same)
         gradient[: len(t)] = -0.5 * np.bincount(self.groups, by_column, minlength=len(t))
-        by_noise = noise * float(np.diag(G) @ (1 / self.weights))
+        by_noise = noise * float(diagonal @ (1 / self.weights))
         gradient[-1] = -0.5 * by_noise + 0.5 * k * (self.total - n)
         if self.same is not None:
-            gradient[-2] = -0.5 * np.exp(parameters[-2]) * float(np.sum(G, where=self.same))
+            gradient[-2] = -0.5 * np.exp(parameters[-2]) * by_same
         u = parameters[: self.n_penalised]
         value += 0.5 * float(u @ u) / PRIOR.std**2
         gradient[: len(u)] = self.prior.by_u(gradient[: len(u)]) + u / PRIOR.std**2
@@ -123,29 +134,76 @@ class Angles(NamedTuple):
     N : (n, p) array
         Unit rows.
     M, B : (n, n) arrays
-        K + B ρ, and −∂K/∂ρ at fixed norms.
+        K + B ρ, and −∂K/∂ρ at fixed norms; from the diagonal upwards.
     """
 
     N: np.ndarray
     M: np.ndarray
     B: np.ndarray
 
-    @classmethod
-    def of(cls, X: np.ndarray, kernel: KernelDerivatives) -> Angles:
-        """Measure rows X and the kernel between them."""
-        norms = np.linalg.norm(X, axis=1)
-        N = X / np.where(norms > 0, norms, 1.0)[:, None]
-        M = np.clip(kernel.cosine, -1.0, 1.0)
-        sine = np.sqrt((1 - M) * (1 + M))
-        B = np.divide(kernel.theta, sine, out=np.zeros_like(M), where=sine > _SMALLEST_SINE)
-        M *= B
-        M += kernel.value
-        return cls(N, M, B)
+    def in_full(self, dtype) -> Angles:
+        """Return them in a precision, with what is below the diagonal."""
+        for square in self[1:]:
+            mirror(square)
+        return Angles(*(part.astype(dtype) for part in self))
 
 
-def _by_log_scales(X: np.ndarray, kernel: KernelDerivatives, G: np.ndarray) -> np.ndarray:
-    """Return ⟨G, ∂K/∂t_c⟩ for every column c; see the module's head."""
-    N, M, B = Angles.of(X, kernel)
-    radial = np.einsum("ij,ij->i", G, M)
-    B *= G
-    return 2 * (N**2).T @ radial - 2 * np.einsum("nc,nc->c", N, B @ N)
+def measure(X: np.ndarray, gamma: float, buffers: np.ndarray | None = None) -> tuple[np.ndarray, Angles]:
+    """Return the kernel K between rows and what its derivatives are made of, from the diagonal upwards.
+
+    Parameters
+    ----------
+    X : (n, p) array
+        The rows.
+    gamma : float
+        0 < γ < √2.
+    buffers : (4, n, n) array or None
+        For K, M, B and cosines. Memory that is new to a process costs as much as what is computed in it.
+    """
+    n = len(X)
+    K, M, B, cosines = np.zeros((4, n, n)) if buffers is None else buffers
+    N, norms = normalised(X, "X")
+    for rows, cols, rho, (value, theta) in upper_tiles(N, norms, gamma, ("ntk", "ntk_theta"), cosines):
+        K[rows, cols] = value
+        b, m = B[rows, cols], M[rows, cols]
+        np.subtract(1.0, rho, out=b)
+        np.add(1.0, rho, out=m)
+        b *= m
+        b[b <= _SMALLEST_SINE**2] = np.inf
+        np.sqrt(b, out=b)
+        np.divide(theta, b, out=b)
+        np.multiply(b, rho, out=m)
+        m += value
+    diagonal = limit_diagonal(X, gamma=gamma)
+    for square, of_equal in ((K, diagonal), (M, diagonal), (B, 0.0)):
+        square.flat[:: n + 1] = of_equal
+    return K, Angles(N, M, B)
+
+
+def _by_log_scales(
+    angles: Angles, A: np.ndarray, C: np.ndarray, inverse: np.ndarray, same: np.ndarray | None
+) -> tuple[np.ndarray, float]:
+    """Return ⟨G, ∂K/∂t_c⟩ for every column c, see the module's head, and ⟨G, same⟩, for G = A Cᵀ − k S⁻¹.
+
+    It goes through H, zero below the diagonal, with G = H + Hᵀ. B, and S⁻¹, which is given from the diagonal
+    upwards, are overwritten.
+    """
+    N, M, B = angles
+    n, k = C.shape
+    radial, angular, by_same = np.zeros(n), np.zeros(N.shape[1]), 0.0
+    for rows in slices(n, _ROWS):
+        after = slice(rows.start, n)
+        H = inverse[rows, after]
+        H *= -k
+        H += A[rows] @ C[after].T
+        square = H[:, : len(H)]
+        square[np.tri(len(square), k=-1, dtype=bool)] = 0.0
+        square.flat[:: len(square) + 1] *= 0.5
+        if same is not None:
+            by_same += 2 * float(np.sum(H, where=same[rows, after]))
+        B[rows, after] *= H
+        angular += np.einsum("nc,nc->c", N[rows], B[rows, after] @ N[after])
+        H *= M[rows, after]
+        radial[rows] += H.sum(axis=1)
+        radial[after] += H.sum(axis=0)
+    return 2 * (N**2).T @ radial - 4 * angular, by_same

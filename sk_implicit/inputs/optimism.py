@@ -28,18 +28,20 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.sparse import csr_array
 
 from ..function_space.leaving_out import kept_share
 from ..function_space.penalty import Optimism
 from ..function_space.ridge import symmetric
-from ..limit import limit_kernel_derivatives
-from .likelihood import Angles, Likelihood
+from ..limit._matrix import mirror
+from .likelihood import Angles, Likelihood, measure
 from .scale_prior import SETTINGS as PRIOR
 
 
@@ -90,44 +92,121 @@ def measure_optimism(likelihood: Likelihood, parameters: np.ndarray) -> Optimism
     weights = likelihood.weights
     t = likelihood.log_scales(parameters)
     X = likelihood.X * np.exp(t)[likelihood.groups]
-    kernel = limit_kernel_derivatives(X, gamma=likelihood.gamma, by_gamma=False)
-    angles = Angles(*(part.astype(np.float32) for part in Angles.of(X, kernel)))  # a factor needs few digits
-    scale = float(np.average(kernel.value.diagonal(), weights=weights))
-    noise = np.diag(1.0 / weights)
-    if likelihood.same is not None:  # beside that of rows, that of groups
-        noise += np.exp(parameters[-2] - parameters[-1]) * likelihood.same
-    factors = [_factor(likelihood, kernel.value, angles, noise, a * scale) for a in SETTINGS.penalties]
+    K, angles = measure(X, likelihood.gamma)
+    mirror(K)
+    angles = angles.in_full(np.float32)  # a factor needs few digits
+    scale = float(np.average(K.diagonal(), weights=weights))
+    try:
+        systems = _systems(likelihood, K, parameters)
+    except np.linalg.LinAlgError:
+        return Optimism(np.array([SETTINGS.no_penalty_more]), np.ones(1))
+    factors = [_factor(likelihood, systems, angles, a * scale) for a in SETTINGS.penalties]
     return Optimism(np.append(SETTINGS.penalties, SETTINGS.no_penalty_more), np.append(factors, 1.0))
 
 
+class _Inverse(Protocol):
+    """S⁻¹ of S = K + a W⁻¹."""
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Return its diagonal, (n,)."""
+
+    def times(self, B: np.ndarray) -> np.ndarray:
+        """Return S⁻¹ B, in the precision of B."""
+
+    def among(self, rows: np.ndarray) -> np.ndarray:
+        """Return the block of S⁻¹ among some rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Formed:
+    """The matrix itself; where rows have something in common, that is in S."""
+
+    matrix: np.ndarray
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        return self.matrix.diagonal()
+
+    def times(self, B: np.ndarray) -> np.ndarray:
+        return self.matrix.astype(B.dtype, copy=False) @ B
+
+    def among(self, rows: np.ndarray) -> np.ndarray:
+        return self.matrix[np.ix_(rows, rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decomposed:
+    """R diag(v) Rᵀ: one decomposition √W K √W = Q Λ Qᵀ serves all penalties, R = √W Q, v = 1/(Λ + a)."""
+
+    roots: dict[np.dtype, np.ndarray]
+    values: np.ndarray
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        return self.roots[np.dtype(np.float64)] ** 2 @ self.values
+
+    def times(self, B: np.ndarray) -> np.ndarray:
+        R = self.roots[B.dtype]
+        return R @ (self.values.astype(B.dtype)[:, None] * (R.T @ B))
+
+    def among(self, rows: np.ndarray) -> np.ndarray:
+        R = self.roots[np.dtype(np.float64)][rows]
+        return (R * self.values) @ R.T
+
+
+def _systems(likelihood: Likelihood, K: np.ndarray, parameters: np.ndarray) -> Callable[[float], _Inverse]:
+    """Return the inverse as a function of the penalty."""
+    weights = likelihood.weights
+    if likelihood.same is None:
+        root = np.sqrt(weights)[:, None]
+        values, Q = eigh(root * K * root.T, driver="evd" if len(K) > 1 else None, overwrite_a=True)
+        values, R = np.maximum(values, 0.0), root * Q
+        roots = {R.dtype: R, np.dtype(np.float32): R.astype(np.float32)}
+        least = len(K) * np.finfo(np.float64).eps * float(values[-1])
+
+        def decomposed(penalty: float) -> _Decomposed:
+            if penalty <= least:
+                raise np.linalg.LinAlgError("singular to rounding")
+            return _Decomposed(roots, 1.0 / (values + penalty))
+
+        return decomposed
+    # beside the noise of rows, that of groups
+    noise = np.diag(1.0 / weights) + np.exp(parameters[-2] - parameters[-1]) * likelihood.same
+
+    def formed(penalty: float) -> _Formed:
+        factor = cholesky(K + penalty * noise, lower=True, overwrite_a=True, check_finite=False)
+        return _Formed(symmetric(dpotri(factor, lower=1)[0]))
+
+    return formed
+
+
 def _factor(
-    likelihood: Likelihood, K: np.ndarray, angles: Angles, noise: np.ndarray, penalty: float
+    likelihood: Likelihood, systems: Callable[[float], _Inverse], angles: Angles, penalty: float
 ) -> float:
     """Return the factor for one penalty, an absolute one; 1 where it is nothing beside rounding."""
     try:
-        factor = _larger(likelihood, K + penalty * noise, angles, penalty)
+        factor = _larger(likelihood, systems(penalty), angles, penalty)
     except np.linalg.LinAlgError:
         return 1.0
     return max(factor, 1.0) if np.isfinite(factor) else 1.0
 
 
-def _larger(likelihood: Likelihood, system: np.ndarray, angles: Angles, penalty: float) -> float:
+def _larger(likelihood: Likelihood, inverse: _Inverse, angles: Angles, penalty: float) -> float:
     """Return the mean squared error without the rows in the scales, too, over that with them."""
     Y, weights, left_out = likelihood.Y, likelihood.weights, likelihood.left_out
     share = left_out.weights / weights
-    factor = cholesky(system, lower=True, overwrite_a=True, check_finite=False)
-    inverse = symmetric(dpotri(factor, lower=1)[0])
-    alpha = inverse @ Y
-    precision = kept_share(penalty / weights * inverse.diagonal(), share) * weights / penalty  # 1/s_i
+    alpha = inverse.times(Y)
+    precision = kept_share(penalty / weights * inverse.diagonal, share) * weights / penalty  # 1/s_i
     errors = alpha / precision[:, None]
     amplitude = np.einsum("nk,nk,n->k", errors, errors, precision) / likelihood.total
     amplitude = np.maximum(amplitude, np.finfo(np.float64).tiny)
     several = left_out.several()
-    roots = [np.linalg.cholesky(inverse[np.ix_(rows, rows)]) for rows in several]
+    roots = [np.linalg.cholesky(inverse.among(rows)) for rows in several]
     white, slopes = errors * np.sqrt(precision)[:, None], []
     for c, one in enumerate(alpha.T):
         by_scales = _by_scales(likelihood, angles, one.astype(np.float32))
-        change = -(inverse.astype(np.float32) @ by_scales).astype(np.float64)
+        change = -inverse.times(by_scales).astype(np.float64)
         slope = change / np.sqrt(precision * amplitude[c])[:, None]
         for rows, root in zip(several, roots):
             white[rows, c] = solve_triangular(root, one[rows], lower=True)
@@ -158,15 +237,12 @@ def _squares(white, precision, several, roots, weights) -> float:
 def _by_scales(likelihood: Likelihood, angles: Angles, alpha: np.ndarray) -> np.ndarray:
     """Return τ ∂K/∂u α for every scale, (n, g)."""
     N, M, B = angles
-    squared = N**2
-    by_column = squared * (M @ alpha)[:, None] + M @ (squared * alpha[:, None])
-    by_column -= 2 * N * (B @ (N * alpha[:, None]))
     groups = likelihood.groups
     columns = np.arange(len(groups))
-    sums = csr_array(
-        (np.ones(len(groups), np.float32), (groups, columns)), shape=(int(groups.max()) + 1, len(groups))
-    )
-    by_scale = (sums @ by_column.T).T
+    sums = csr_array((np.ones(len(groups), N.dtype), (groups, columns)), (int(groups.max()) + 1, len(groups)))
+    squared = (sums @ (N**2).T).T  # M knows no columns: they are summed before it
+    by_scale = squared * (M @ alpha)[:, None] + M @ (squared * alpha[:, None])
+    by_scale -= 2 * (sums @ (N * (B @ (N * alpha[:, None]))).T).T
     n_penalised = likelihood.n_penalised
     by_scale[:, :n_penalised] = PRIOR.std * likelihood.prior.by_u(by_scale[:, :n_penalised].T).T
     by_scale[:, n_penalised:] *= SETTINGS.bias_std

@@ -53,6 +53,10 @@ class RelevanceSettings:
         Columns beyond which a sparse table is not made dense, and the scales stay as they are.
     max_iter, least_gain : int and float
         Iterations at most, and the gain per observation that ends them: 1e-4 nats move no scale that matters.
+    halved_rows, first_iter, first_gain : int, int and float
+        From so many rows on, half of them tell first where to look, at an eighth of the cost, in so many
+        iterations and to such a gain: then it takes about half as many on all. Mean R² of the development
+        tables (500 rows) changes by .0002.
     pilot_rows, pilot_iter : int
         Rows and iterations that tell how noisy targets are.
     noisy : float
@@ -79,6 +83,9 @@ class RelevanceSettings:
     dense_columns: int = 5000
     max_iter: int = 25
     least_gain: float = 1e-4
+    halved_rows: int = 300
+    first_iter: int = 15
+    first_gain: float = 3e-4
     pilot_rows: int = 250
     pilot_iter: int = 8
     noisy: float = 0.9
@@ -253,7 +260,7 @@ def following_spread(
     scores = normal_scores(np.abs(residual(learnt, centred)), weights)
     if not scores.any():
         return learnt
-    of_spread = learn_relevance(X, scores, weights, groups, **options)
+    of_spread = learn_relevance(X, scores, weights, groups, **options, at_once=True)
     left = np.sum(weights @ residual(of_spread, scores) ** 2) / np.sum(weights @ scores**2)
     share = float(np.clip(SETTINGS.spread_share * (1 - left), 0, 1))
     squares = [np.append(*factors) ** 2 for factors in (learnt, of_spread)]
@@ -298,6 +305,7 @@ def learn_relevance(
 def most_likely(
     X: np.ndarray, Y: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, gamma: float, bias: bool,
     left_out: LeavingOut | None = None, prior: ScalePrior = _INDEPENDENT, max_iter: int = SETTINGS.max_iter,
+    at_once: bool = False,
 ) -> Learnt | None:  # fmt: skip
     """Maximise the likelihood of one scale per group of columns.
 
@@ -321,6 +329,8 @@ def most_likely(
         That of the groups' log scales, in the order of their numbers; independent by default.
     max_iter : int
         Iterations at most.
+    at_once : bool
+        Whether to look at all rows from the first: what is next to noise in half of them misleads.
 
     Returns
     -------
@@ -344,14 +354,21 @@ def most_likely(
         X, Y, weights, groups, min(gamma, SETTINGS.largest_gamma), prior, n_groups, left_out
     )
     n_scales, noises = n_groups + bias, likelihood.n_noises
-    found = minimize(
-        likelihood,
-        np.append(np.zeros(n_scales), np.full(noises, np.log(SETTINGS.noise * likelihood.unit_diagonal))),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[SETTINGS.scale_bounds] * n_scales + [tuple(np.log(SETTINGS.noise_bounds))] * noises,
-        options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": SETTINGS.least_gain},
-    )
-    if not np.isfinite(found.fun) or found.fun >= FAILED:
-        return None
-    return Learnt(likelihood, found.x)
+    bounds = [SETTINGS.scale_bounds] * n_scales + [tuple(np.log(SETTINGS.noise_bounds))] * noises
+    start = np.append(np.zeros(n_scales), np.full(noises, np.log(SETTINGS.noise * likelihood.unit_diagonal)))
+    if len(Y) >= SETTINGS.halved_rows and not at_once:
+        half = likelihood.of_rows(sample_rows(len(Y), len(Y) // 2))
+        if half.Y.any():
+            near = _minimised(half, start, bounds, SETTINGS.first_iter, SETTINGS.first_gain)
+            start = start if near is None else near
+    found = _minimised(likelihood, start, bounds, max_iter, SETTINGS.least_gain)
+    return None if found is None else Learnt(likelihood, found)
+
+
+def _minimised(
+    likelihood: Likelihood, start: np.ndarray, bounds: list, max_iter: int, gain: float
+) -> np.ndarray | None:
+    """Return the most likely parameters that are found, None where there are none."""
+    options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": gain}
+    found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return found.x if np.isfinite(found.fun) and found.fun < FAILED else None

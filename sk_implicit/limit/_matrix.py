@@ -13,8 +13,12 @@ from ._table import TILE, TableEvaluator
 # A power of two, so that it rounds nothing, that brings the largest numbers to where squares are finite.
 _HUGE_SCALE = 2.0**-600
 _BLOCK = 1 << 22  # cosines per matrix product, 32 MiB
+_MIRRORED = 64  # rows whose part above the diagonal is copied to below it at a time, within a cache
 # Binary digits that cosines of rows of d entries are rounded to: 53 − log₂ d, in these limits.
 _FEWEST_DIGITS, _MOST_DIGITS = 40, 49
+
+
+Tile = tuple[slice, slice, np.ndarray, list[np.ndarray]]
 
 
 def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = False) -> list[np.ndarray]:
@@ -51,12 +55,58 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
     outs = [np.empty((len(norm_x), len(norm_y)), dtype) for _ in range(len(names) + cosine)]
     evaluator = TableEvaluator(gamma, *names)
     check_range(norm_x, norm_y, evaluator, dtype)
+    for rows, cols, rho, tiles in _evaluated(unit_x, norm_x, unit_y, norm_y, evaluator, upper=Y is None):
+        for out, values in zip(outs, [*tiles, rho] if cosine else tiles, strict=True):
+            out[rows, cols] = values
+    if Y is None:
+        for out, value in zip(outs, evaluator(np.ones((1, 1))), strict=False):
+            np.fill_diagonal(out, norm_x**2 * value[0])
+        if cosine:
+            np.fill_diagonal(outs[-1], norm_x > 0)
+        for out in outs:
+            mirror(out)
+    return outs
+
+
+def upper_tiles(
+    unit: np.ndarray, norms: np.ndarray, gamma: float, names: Sequence[str], buffer: np.ndarray | None = None
+) -> Iterator[Tile]:
+    """Walk through what `limit_matrices` computes for pairs of the same rows, without storing it.
+
+    Parameters
+    ----------
+    unit, norms : (n, d) and (n,) arrays
+        From `normalised`.
+    gamma, names
+        As in `limit_matrices`.
+    buffer : (n, n) array or None
+        For cosines.
+
+    Yields
+    ------
+    rows, cols : slices
+        Which pairs. All on or above the diagonal come once; of the others, some between rows of a tile do.
+        On the diagonal cosines are 1 but for rounding.
+    cosines : (r, c) array
+        ρ, in a buffer that lasts until the next tile, and may be written to.
+    values : list of (r, c) arrays
+        ‖x̃‖ ‖x̃'‖ f(ρ), one for each function, likewise.
+    """
+    evaluator = TableEvaluator(gamma, *names)
+    check_range(norms, norms, evaluator, np.dtype(np.float64))
+    return _evaluated(unit, norms, unit, norms, evaluator, upper=True, buffer=buffer)
+
+
+def _evaluated(
+    unit_x, norm_x, unit_y, norm_y, evaluator: TableEvaluator, *, upper: bool, buffer=None
+) -> Iterator[Tile]:
+    """Yield tiles of cosines and of the functions' values, of rows and columns in blocks."""
     offset = rounding_offset(unit_x.shape[1])
     n_rows = max(1, min(len(norm_x), _BLOCK // max(1, len(norm_y))))
-    buffer = np.empty(n_rows * len(norm_y))
+    buffer = np.empty(n_rows * len(norm_y)) if buffer is None else buffer.ravel()
     for start in range(0, len(norm_x), n_rows):
         stop = min(start + n_rows, len(norm_x))
-        first = start if Y is None else 0  # below the diagonal, mirror instead
+        first = start if upper else 0  # below the diagonal, mirror instead
         shape = (stop - start, len(norm_y) - first)
         cosines = buffer[: shape[0] * shape[1]].reshape(shape)
         if issparse(unit_x) or issparse(unit_y):
@@ -64,28 +114,19 @@ def limit_matrices(X, Y, gamma: float, names: Sequence[str], *, cosine: bool = F
             cosines[...] = product.toarray() if issparse(product) else product
         else:
             np.matmul(unit_x[start:stop], unit_y[first:].T, out=cosines)
-        blocks = [out[start:stop, first:] for out in outs]
-        for rows, cols in _tiles(*shape, upper=Y is None):
+        for rows, cols in _tiles(*shape, upper=upper):
             rho = cosines[rows, cols]
             # Near ±1 the kernel sees √(1 − |ρ|), which would turn the rounding error of equal rows'
             # product into 1e-8, and more: hence it is rounded off.
             rho += offset
             rho -= offset
-            for values, block in zip(evaluator(rho), blocks, strict=False):
-                values *= norm_y[first:][cols]
-                np.multiply(values, norm_x[start:stop][rows, None], out=block[rows, cols])
-            if cosine:
-                blocks[-1][rows, cols] = rho
-        if Y is None:
-            for out, block in zip(outs, blocks, strict=True):
-                out[stop:, start:stop] = block[:, stop - start :].T
-                _mirror(block[:, : stop - start])
-    if Y is None:
-        for out, value in zip(outs, evaluator(np.ones((1, 1))), strict=False):
-            np.fill_diagonal(out, norm_x**2 * value[0])
-        if cosine:
-            np.fill_diagonal(outs[-1], norm_x > 0)
-    return outs
+            rows = slice(start + rows.start, start + rows.stop)
+            cols = slice(first + cols.start, first + cols.stop)
+            tiles = evaluator(rho)
+            for values in tiles:
+                values *= norm_y[cols]
+                values *= norm_x[rows, None]
+            yield rows, cols, rho, tiles
 
 
 def rounding_offset(d: int) -> float:
@@ -98,10 +139,14 @@ def rounding_offset(d: int) -> float:
     return float(1.5 * 2.0 ** (52 - digits))  # with ±1 added, the spacing of numbers is the same
 
 
-def _mirror(square: np.ndarray) -> None:
+def mirror(square: np.ndarray) -> None:
     """Copy what is above the diagonal to below it, in place."""
-    lower = np.tri(len(square), k=-1, dtype=bool)
-    np.copyto(square, square.T, where=lower)
+    for start in range(0, len(square), _MIRRORED):
+        stop = start + _MIRRORED
+        square[stop:, start:stop] = square[start:stop, stop:].T
+        block = square[start:stop, start:stop]
+        lower = np.tri(len(block), k=-1, dtype=bool)
+        np.copyto(block, block.T, where=lower)
 
 
 class UnitRows(NamedTuple):

@@ -11,11 +11,11 @@ from sk_implicit import ImplicitReLUClassifier, ImplicitReLURegressor
 from sk_implicit.function_space.leaving_out import LeavingOut
 from sk_implicit.inputs import likelihood as likelihood_module
 from sk_implicit.inputs import optimism
-from sk_implicit.inputs.likelihood import Angles, Likelihood
+from sk_implicit.inputs.likelihood import Likelihood, measure
 from sk_implicit.inputs.optimism import measure_optimism
 from sk_implicit.inputs.scale_prior import SETTINGS as PRIOR
 from sk_implicit.inputs.scale_prior import ScalePrior
-from sk_implicit.limit import limit_kernel, limit_kernel_derivatives
+from sk_implicit.limit import limit_kernel
 
 
 def problem(n=20, p=6, k=1, groups=None, left_out=None, seed=0):
@@ -41,7 +41,7 @@ def test_derivatives_by_the_scales_agree_with_finite_differences():
         return limit_kernel(likelihood.X * np.exp(t)[likelihood.groups], gamma=0.4) @ alpha
 
     X = likelihood.X * np.exp(likelihood.log_scales(parameters))[likelihood.groups]
-    angles = Angles.of(X, limit_kernel_derivatives(X, gamma=0.4, by_gamma=False))
+    angles = measure(X, 0.4)[1].in_full(np.float64)
     found = optimism._by_scales(likelihood, angles, alpha)
     stds = np.append(np.full(n_scales - 1, PRIOR.std), optimism.SETTINGS.bias_std)
     for j, std in enumerate(stds):

@@ -19,6 +19,7 @@ from sk_implicit.limit import (
     limit_kernel,
     limit_kernel_derivatives,
 )
+from sk_implicit.limit._matrix import limit_matrices, normalised, upper_tiles
 from sk_implicit.limit._moments import (
     fixed_point_at_one,
     limit_gamma_derivatives,
@@ -440,3 +441,19 @@ def test_equal_rows_have_the_cosine_one(d, kind):
     assert_array_equal(np.diag(twice, 20), -1)
     between = limit_kernel(X[:7], X, gamma=0.4)
     assert_allclose(np.diag(between), np.diag(limit_kernel(X, gamma=0.4))[:7], rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 3, 150, 2100])
+def test_tiles_are_those_of_the_matrix(n):
+    X = np.random.default_rng(0).standard_normal((n, 4))
+    names = ("ntk", "nngp_theta")
+    expected = limit_matrices(X, None, 0.4, names, cosine=True)
+    found, times = np.full((3, n, n), np.nan), np.zeros((n, n), int)
+    for rows, cols, rho, values in upper_tiles(*normalised(X, "X"), 0.4, names, np.zeros((n, n))):
+        found[:, rows, cols] = [*values, rho]
+        times[rows, cols] += 1
+    above = np.triu_indices(n, 1)
+    assert (times[np.triu_indices(n)] == 1).all() and times.max() == 1
+    for tiles, matrix in zip(found, expected):
+        np.testing.assert_array_equal(tiles[above], matrix[above])
+        np.testing.assert_array_equal(matrix, matrix.T)

@@ -303,13 +303,16 @@ def test_std_where_the_kernel_has_the_rounding_errors_of_float32(alpha):
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_noise_is_measured_off_the_landmarks(width, noise, monkeypatch):
     monkeypatch.setattr(ridge, "LIMITS", ridge.RidgeLimits(exact_rows=200, n_landmarks=120))
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((500, 3))
-    y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + noise * rng.standard_normal(500)
-    model = regressor(width, alpha="loo", relevance="auto", tol=1e-4).fit(X[:300], y[:300])
-    mean, std = model.predict(X[300:], return_std=True)
-    assert model.noise_std_[0] < noise + 0.05
-    assert 0.8 < np.mean(np.abs(y[300:] - mean) < 1.96 * std) < 0.99
+    covered = []
+    for seed in range(4):  # of single draws, from .88 to 1
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((500, 3))
+        y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + noise * rng.standard_normal(500)
+        model = regressor(width, alpha="loo", relevance="auto", tol=1e-4).fit(X[:300], y[:300])
+        mean, std = model.predict(X[300:], return_std=True)
+        assert model.noise_std_[0] < noise + 0.1
+        covered.append(np.mean(np.abs(y[300:] - mean) < 1.96 * std))
+    assert 0.9 < np.mean(covered) < 0.985
 
 
 @pytest.mark.parametrize("width", WIDTHS)
