@@ -307,29 +307,6 @@ def output_kernel(tangent: TangentFeatures) -> np.ndarray:
     return K
 
 
-def kernel_and_outputs(tangent: TangentFeatures) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the tangent kernel over all outputs, and ΦΦᵀ + ZZᵀ where that takes no product of its own.
-
-    That is so for one output at an equilibrium; None elsewhere.
-    """
-    inner, layers = tangent.inner_terms, tangent.layers
-    if tangent.shape[0] > 1 or [state for _, _, state in inner] != [State.Z]:
-        return joint_kernel(tangent), None
-    E = tangent.E(0)
-    K = _gram(inner[0][0][0], inner[0][0][0])
-    outputs, of_map = _gram(layers.Z, layers.Z), _gram(layers.Phi, layers.Phi)
-    K *= tangent.network.s**2
-    K += 1
-    K *= outputs
-    K += of_map
-    outputs += of_map
-    of_W = _gram(E, E)
-    of_W *= _gram(layers.X, layers.X)
-    of_W /= tangent.network.shape.m
-    K += of_W
-    return K, outputs
-
-
 def mean_diagonal(tangent: TangentFeatures, weights: np.ndarray) -> float:
     """Return the weighted mean of diag K over rows and outputs: the scale of penalties and damping."""
     diagonal = tangent.kernel_diagonal().mean(axis=1, dtype=np.float64)

@@ -32,7 +32,7 @@ from scipy.linalg import cho_factor, cho_solve
 from ..function_space.cg import below
 from ..function_space.losses import Curvature
 from ..function_space.precondition import congruent, raise_diagonal, shared_kernel_preconditioner
-from ..network.tangent import TangentFeatures, kernel_and_outputs, kernel_block, output_kernel
+from ..network.tangent import TangentFeatures, joint_kernel, kernel_block, output_kernel
 from .nystroem import NystroemFactor, NystroemSettings, NystroemSystem
 from .product_system import Key, ProductSystem
 
@@ -111,9 +111,7 @@ class DenseSystem(WeighsOutputs):
 
     def __init__(self, tangent: TangentFeatures):
         self.tangent = tangent
-        self.K, outputs = kernel_and_outputs(tangent)
-        if outputs is not None:
-            self.of_outputs = outputs
+        self.K = joint_kernel(tangent)
         self._least_single = LIMITS.single_penalty * float(np.mean(self.K.diagonal(), dtype=np.float64))
         self._factor: tuple | None = None
         self._of: Key | None = None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from problems import TIGHT, difference_jacobian, problem, product_jacobian, rows, to
 from scipy import sparse
 
@@ -12,11 +12,9 @@ from sk_implicit.network.adjoint import vjp_at
 from sk_implicit.network.tangent import (
     TangentFeatures,
     joint_kernel,
-    kernel_and_outputs,
     kernel_block,
     mean_diagonal,
     mean_kernel,
-    output_kernel,
     squared_row_norms,
 )
 
@@ -159,14 +157,3 @@ def test_row_norms_of_dense_and_sparse_rows():
     assert_allclose(squared_row_norms(X), expected)
     assert_allclose(squared_row_norms(sparse.csr_matrix(X)), expected)
     assert_allclose(squared_row_norms(X.toarray()), expected)
-
-
-@pytest.mark.parametrize("k", [1, 2])
-def test_kernel_with_that_of_the_outputs_is_the_kernel(k):
-    """To the bit, and the outputs' part where it takes no product of its own."""
-    case = problem(k=k)
-    K, outputs = kernel_and_outputs(case.tangent)
-    assert_array_equal(K, joint_kernel(case.tangent))
-    assert (outputs is None) == (k > 1)
-    if outputs is not None:
-        assert_array_equal(outputs, output_kernel(case.tangent))

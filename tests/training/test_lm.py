@@ -214,7 +214,8 @@ def test_a_kernel_in_float32_is_factorised_so_only_far_above_its_rounding_errors
     K = (X @ X.T).astype(np.float32)  # of rank 5: the shift alone makes the rest regular
     shift *= float(np.mean(np.diag(K)))
     b = rng.standard_normal((60, 1))
-    monkeypatch.setattr(tangent_system, "kernel_and_outputs", lambda tangent: (K, K / 2))
+    monkeypatch.setattr(tangent_system, "joint_kernel", lambda tangent: K)
+    monkeypatch.setattr(tangent_system, "output_kernel", lambda tangent: K / 2)
     system = tangent_system.DenseSystem(SimpleNamespace(shape=(1, 60)))
     v = system.solve(b, Curvature(np.full((60, 1), weight**0.5)), shift, ratio)
     assert system._factor[0].dtype == dtype
